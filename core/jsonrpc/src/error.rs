@@ -1,0 +1,178 @@
+//! The errors Lasso itself answers with, one constructor each, and the writing of answers.
+//!
+//! Invariant: nothing in them names a provider's address or key; constructors take names from the configuration and from the client
+//! only. The HTTP status that goes with an error is the caller's to set.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::text;
+
+const PARSE: i64 = -32700;
+const INVALID_REQUEST: i64 = -32600;
+const METHOD_NOT_FOUND: i64 = -32601;
+const INVALID_PARAMS: i64 = -32602;
+const LIMIT_EXCEEDED: i64 = -32005;
+const SERVER: i64 = -32000;
+
+/// A JSON-RPC error object of ours.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RpcError {
+    /// The code.
+    pub code: i64,
+    /// A sentence for people.
+    pub message: String,
+    /// Facts for programs.
+    pub data: Option<Value>,
+}
+
+impl RpcError {
+    fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), data: None }
+    }
+
+    fn with(mut self, data: Value) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// The body is not JSON. HTTP 400.
+    pub fn parse_error() -> Self {
+        Self::new(PARSE, "Parse error")
+    }
+
+    /// The body is JSON but not JSON-RPC, for this reason. HTTP 200.
+    pub fn invalid_request(reason: &str) -> Self {
+        Self::new(INVALID_REQUEST, format!("Invalid request: {reason}"))
+    }
+
+    /// A batch has more calls than allowed. HTTP 200.
+    pub fn batch_too_large(len: usize, max: usize) -> Self {
+        Self::invalid_request(&format!("batch of {len} calls, at most {max} are allowed"))
+            .with(json!({ "max_batch": max }))
+    }
+
+    /// The body has more bytes than allowed. HTTP 413.
+    pub fn too_large(max_bytes: u64) -> Self {
+        Self::invalid_request(&format!("body too large, at most {max_bytes} bytes are allowed"))
+            .with(json!({ "max_body_bytes": max_bytes }))
+    }
+
+    /// The method is blocked by the configuration. HTTP 200.
+    pub fn method_blocked(method: &str) -> Self {
+        Self::new(METHOD_NOT_FOUND, format!("the method {method} is not available"))
+    }
+
+    /// The method needs a WebSocket; this is where one is offered. HTTP 200.
+    pub fn websocket_only(url: &str) -> Self {
+        Self::new(METHOD_NOT_FOUND, "this method is available over WebSocket only")
+            .with(json!({ "websocket_url": url }))
+    }
+
+    /// There is no such chain; these are. HTTP 400.
+    pub fn unknown_chain<S: AsRef<str>>(asked: &str, known: impl IntoIterator<Item = S>) -> Self {
+        Self::unknown("chain", "chains", asked, known)
+    }
+
+    /// There is no such provider of the chain; these are. HTTP 400.
+    pub fn unknown_provider<S: AsRef<str>>(asked: &str, known: impl IntoIterator<Item = S>) -> Self {
+        Self::unknown("provider", "providers", asked, known)
+    }
+
+    /// There is no such strategy; these are. HTTP 400.
+    pub fn unknown_strategy<S: AsRef<str>>(asked: &str, known: impl IntoIterator<Item = S>) -> Self {
+        Self::unknown("strategy", "strategies", asked, known)
+    }
+
+    /// There is no such profile; these are. HTTP 404.
+    pub fn unknown_profile<S: AsRef<str>>(asked: &str, known: impl IntoIterator<Item = S>) -> Self {
+        Self::unknown("profile", "profiles", asked, known)
+    }
+
+    /// A query parameter or header has a value that is not what it takes. HTTP 400.
+    pub fn bad_value(name: &str, value: &str, expected: &str) -> Self {
+        Self::new(INVALID_PARAMS, format!("{name}: {value:?} is not {expected}"))
+    }
+
+    /// The client is over its rate limit. HTTP 429, with `Retry-After`.
+    pub fn rate_limited(retry_after_ms: u64) -> Self {
+        Self::new(LIMIT_EXCEEDED, "rate limit exceeded").with(json!({ "retry_after_ms": retry_after_ms }))
+    }
+
+    /// Every channel of the chain is out; this is why, by channel. HTTP 200.
+    pub fn no_channel<C: Into<String>, R: Into<Value>>(
+        method: &str,
+        chain: &str,
+        reasons: impl IntoIterator<Item = (C, R)>,
+        retry_after_ms: u64,
+    ) -> Self {
+        let reasons: serde_json::Map<String, Value> =
+            reasons.into_iter().map(|(channel, reason)| (channel.into(), reason.into())).collect();
+        Self::new(SERVER, format!("no channel can serve {method} on {chain}"))
+            .with(json!({ "reasons": reasons, "retry_after_ms": retry_after_ms }))
+    }
+
+    /// Every attempt failed, and none of them with an error of the provider's own that could be passed on. HTTP 200.
+    pub fn all_failed(method: &str, chain: &str, attempts: u32) -> Self {
+        Self::new(SERVER, format!("all {attempts} attempts failed for {method} on {chain}"))
+    }
+
+    /// The total deadline is over. HTTP 200.
+    pub fn deadline(after_ms: u64, attempts: u32) -> Self {
+        Self::new(SERVER, format!("deadline exhausted after {after_ms}ms, {attempts} attempts"))
+    }
+
+    /// The filter id in the call belongs to a channel that is not there any more. HTTP 200; the words are geth's, clients look for them.
+    pub fn filter_not_found() -> Self {
+        Self::new(SERVER, "filter not found")
+    }
+
+    /// A write was sent and no answer came: it may or may not have happened. HTTP 200.
+    pub fn indeterminate() -> Self {
+        Self::new(SERVER, "dispatch outcome is indeterminate")
+    }
+
+    fn unknown<S: AsRef<str>>(kind: &str, plural: &str, asked: &str, known: impl IntoIterator<Item = S>) -> Self {
+        let known: Vec<String> = known.into_iter().map(|name| name.as_ref().to_owned()).collect();
+        let listed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Self::new(INVALID_PARAMS, format!("unknown {kind} {asked:?}; {plural}: {listed}"))
+            .with(json!({ plural: known }))
+    }
+
+    /// Appends the answer that carries this error, under an id given as raw JSON.
+    pub fn write(&self, id: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+        out.extend_from_slice(id.as_bytes());
+        out.extend_from_slice(br#","error":{"code":"#);
+        out.extend_from_slice(self.code.to_string().as_bytes());
+        out.extend_from_slice(br#","message":"#);
+        text::write_quoted(&self.message, out);
+        if let Some(data) = &self.data {
+            out.extend_from_slice(br#","data":"#);
+            out.extend_from_slice(data.to_string().as_bytes());
+        }
+        out.extend_from_slice(b"}}");
+    }
+}
+
+impl fmt::Display for RpcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for RpcError {}
+
+/// Appends an answer with a result; both id and result are raw JSON.
+pub fn write_result(id: &str, result_raw: &str, out: &mut Vec<u8>) {
+    out.reserve(id.len() + result_raw.len() + 36);
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    out.extend_from_slice(id.as_bytes());
+    out.extend_from_slice(br#","result":"#);
+    out.extend_from_slice(result_raw.as_bytes());
+    out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests;
