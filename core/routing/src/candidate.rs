@@ -1,0 +1,225 @@
+//! Who can serve one call, and why the others cannot.
+//!
+//! Duty: the filters, in this order: transport, breaker, capability (declared and learned), head, budget, excluded by the request. Each
+//! rejection keeps its reason.
+//! Invariant: fail open. When everything after the breaker empties the list, the least bad are kept and the decision says that it is
+//! degraded; only breakers and transports can leave nobody.
+//! Leaves to others: the order of those who are left ([`crate::strategy`], [`crate::plan`](mod@crate::plan)).
+
+mod need;
+mod reason;
+
+use need::Need;
+pub use reason::{Because, Degraded, Rejection};
+
+use crate::breaker::Admission;
+use crate::catalog::{Chain, Member, Provider, Transport};
+use crate::head::Head;
+use crate::ledger::{HeadView, Ledger};
+use crate::plan::Question;
+use crate::strategy::{Row, Tier};
+use crate::time::Millis;
+
+/// One call and all that it is judged by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Screening<'a> {
+    pub(crate) chain: &'a Chain,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) question: &'a Question<'a>,
+    /// By place.
+    pub(crate) heads: &'a [Head],
+    pub(crate) view: HeadView,
+    /// Prices matter to the strategy.
+    pub(crate) priced: bool,
+}
+
+/// Who was turned away.
+#[derive(Debug, Default)]
+pub(crate) struct Turned {
+    pub(crate) rejected: Vec<Rejection>,
+    pub(crate) degraded: Option<Degraded>,
+}
+
+impl Screening<'_> {
+    /// Fills `rows` with the candidates, in the order of the configuration.
+    pub(crate) fn select(&self, rows: &mut Vec<Row>) -> Turned {
+        let need = Need::of(self.question, self.view.best);
+        let mut turned = Turned::default();
+        rows.clear();
+        for (place, member) in self.members() {
+            match self.admitted(member).and_then(|tier| self.objection(place, member, &need).map_or(Ok(tier), Err)) {
+                Ok(tier) => rows.push(self.row(place, member, tier, 0)),
+                Err(because) => turned.rejected.push(Rejection { channel: member.channel, because }),
+            }
+        }
+        if rows.is_empty() && !turned.rejected.is_empty() {
+            self.keep_least_bad(rows, &mut turned);
+        }
+        turned
+    }
+
+    /// Those that the request does not rule out by pinning others.
+    fn members(&self) -> impl Iterator<Item = (usize, &Member)> {
+        let target = self.question.target;
+        let pinned = target.provider.filter(|_| !target.allow_failover);
+        self.chain.members.iter().enumerate().filter(move |(_, member)| match self.question.sticky {
+            Some(sticky) => member.channel == sticky,
+            None => pinned.is_none_or(|provider| usize::from(member.provider) == provider),
+        })
+    }
+
+    /// Filters 1 and 2.
+    fn admitted(&self, member: &Member) -> Result<Tier, Because> {
+        if self.question.target.transport.is_some_and(|asked| asked != member.transport) {
+            return Err(Because::OtherTransport);
+        }
+        if member.transport == Transport::Ws {
+            return Err(Because::NotConnected);
+        }
+        match self.ledger.admission(member.channel, self.question.now) {
+            Admission::Admitted if self.ledger.limited_until(member.channel, self.question.now).is_some() => {
+                Ok(Tier::RateLimited)
+            }
+            Admission::Admitted => Ok(Tier::Closed),
+            Admission::Trial => Ok(Tier::HalfOpen),
+            Admission::Rejected { until } => Err(Because::BreakerOpen { wait: until.since(self.question.now) }),
+        }
+    }
+
+    /// Filters 3 to 6.
+    fn objection(&self, place: usize, member: &Member, need: &Need) -> Option<Because> {
+        let provider = self.chain.providers.get(usize::from(member.provider))?;
+        self.declared(provider, need)
+            .or_else(|| self.learned(member, need))
+            .or_else(|| self.behind(place, need))
+            .or_else(|| {
+                let wait = self.ledger.budget_wait(member.channel, self.question.now);
+                (wait > Millis::ZERO).then_some(Because::BudgetSpent { wait })
+            })
+            .or_else(|| {
+                let excluded = self.question.target.exclude.contains(&usize::from(member.provider));
+                excluded.then_some(Because::Excluded)
+            })
+    }
+
+    fn declared(&self, provider: &Provider, need: &Need) -> Option<Because> {
+        if provider.unsupported.has(self.question.method) {
+            return Some(Because::UnsupportedMethod);
+        }
+        if let (Some(most), Some(span)) = (provider.max_block_range, need.span)
+            && span > most
+        {
+            return Some(Because::BlockRange { most });
+        }
+        if let (Some(most), Some(age)) = (provider.max_block_age, need.age)
+            && age > most
+        {
+            return Some(Because::BlockAge { most });
+        }
+        let deep = need.archival(u64::from(self.chain.archival_after_blocks));
+        (deep && !provider.archival).then_some(Because::NotArchival)
+    }
+
+    fn learned(&self, member: &Member, need: &Need) -> Option<Because> {
+        let limits = self.ledger.limits(member.channel)?;
+        let now = self.question.now;
+        if let Some(wait) = limits.banned(self.question.method, now) {
+            return Some(Because::LacksMethod { wait });
+        }
+        if let (Some(most), Some(span)) = (limits.range(now), need.span)
+            && span > most
+        {
+            return Some(Because::LearnedRange { most });
+        }
+        if let (Some(most), Some(age)) = (limits.age(need.state, now), need.age)
+            && age > most
+        {
+            return Some(Because::LearnedAge { most });
+        }
+        limits.lacks_tag(self.question.blocks, now).then_some(Because::LacksTag)
+    }
+
+    fn behind(&self, place: usize, need: &Need) -> Option<Because> {
+        let best = self.view.best?;
+        let head = self.heads.get(place).and_then(|head| head.number);
+        let max_lag = self.question.target.max_lag_blocks.map_or(self.view.max_lag, u64::from);
+        if let Some(head) = head
+            && best.saturating_sub(head) > max_lag
+        {
+            return Some(Because::Lagging { by: best - head });
+        }
+        // Who has not said is presumed at the best: a block that nobody has is then nobody's, and the highest is asked first.
+        let presumed = head.unwrap_or(best);
+        need.newest.filter(|&newest| newest > presumed).map(|block| Because::BlockAhead { block, head: presumed })
+    }
+
+    fn row(&self, place: usize, member: &Member, tier: Tier, badness: u64) -> Row {
+        let provider = self.chain.providers.get(usize::from(member.provider));
+        let limited = self.ledger.limited_until(member.channel, self.question.now);
+        Row {
+            channel: member.channel,
+            place: place as u16,
+            provider: member.provider,
+            transport: member.transport,
+            tier,
+            limited_until: limited.map_or(0, |until| until.as_millis()),
+            priority: provider.map_or(u32::MAX, |provider| provider.priority),
+            cost: provider.filter(|_| self.priced).map_or(0.0, |provider| provider.costs.of(self.question.method)),
+            expected: 0.0,
+            index: 0.0,
+            weight: 0.0,
+            failing: false,
+            in_flight: self.ledger.in_flight(member.channel),
+            head: self.heads.get(place).and_then(|head| head.number).unwrap_or(0),
+            badness,
+        }
+    }
+
+    /// Fail open: of those that only filters 3 to 6 turned away, the mildest group.
+    fn keep_least_bad(&self, rows: &mut Vec<Row>, turned: &mut Turned) {
+        let Some(mildest) = turned.rejected.iter().filter_map(|rejection| rejection.because.fault()).min() else { return };
+        for (place, member) in self.members() {
+            let rejection = turned.rejected.iter().find(|rejection| rejection.channel == member.channel);
+            let Some(because) = rejection.map(|rejection| rejection.because) else { continue };
+            if because.fault() == Some(mildest)
+                && let Ok(tier) = self.admitted(member)
+            {
+                let head = self.heads.get(place).and_then(|head| head.number).unwrap_or(0);
+                rows.push(self.row(place, member, tier, because.badness(head)));
+            }
+        }
+        turned.rejected.retain(|rejection| rejection.because.fault() != Some(mildest));
+        turned.degraded = Some(mildest);
+    }
+
+    /// When every breaker is open: the channel that is to try all the same, if one has a slot. Those that could serve the call come first,
+    /// then those whose opening ends soonest.
+    pub(crate) fn last_resort(&self) -> Option<Row> {
+        let need = Need::of(self.question, self.view.best);
+        let open = self.members().filter_map(|(place, member)| match self.admitted(member) {
+            Err(Because::BreakerOpen { wait }) => Some((self.objection(place, member, &need).is_some(), wait, place, member)),
+            Ok(_) | Err(_) => None,
+        });
+        let free = |member: &Member| self.ledger.last_resort(member.channel, self.question.now) == Admission::Trial;
+        let (_, _, place, member) =
+            open.filter(|(.., member)| free(member)).min_by_key(|&(unfit, wait, place, _)| (unfit, wait, place))?;
+        Some(self.row(place, member, Tier::HalfOpen, 0))
+    }
+
+    /// When asking again could help.
+    pub(crate) fn retry_after(&self) -> Millis {
+        const WITHOUT_A_CLUE: Millis = Millis::from_secs(1);
+        let now = self.question.now;
+        let waits = self.members().filter_map(|(_, member)| match self.admitted(member) {
+            Err(Because::BreakerOpen { wait }) => match self.ledger.last_resort(member.channel, now) {
+                Admission::Rejected { until } => Some(wait.min(until.since(now))),
+                Admission::Admitted | Admission::Trial => Some(wait),
+            },
+            Ok(_) | Err(_) => None,
+        });
+        waits.min().unwrap_or(WITHOUT_A_CLUE).max(Millis(1))
+    }
+}
+
+#[cfg(test)]
+mod tests;

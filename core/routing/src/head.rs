@@ -1,0 +1,175 @@
+//! Who has which block.
+//!
+//! Duty: remember the newest block that each channel has shown, guess where it is now, and say which head to believe.
+//! Invariant: heads are compared extrapolated to the same instant: `number + min(since the last answer, 30 s) / block time`. An equal
+//! number is a fresh answer; a node that keeps repeating a number for three block times gains nothing by waiting. A head that was not
+//! heard of for 30 s says nothing about lag, in either direction: a channel nobody asked is not behind.
+//! A head is believed when a second channel is within the lag limit of it or when it was proved by a readable block, so neither one liar
+//! nor a lagging majority moves the best. With a single voice there is nobody to contradict it, and it is taken as it is.
+//! Leaves to others: asking (probes), which calls need which block ([`crate::candidate`]).
+
+use crate::catalog::ChannelIdx;
+use crate::time::{Millis, Timestamp};
+
+/// A head older than this is silence.
+pub const FRESH: Millis = Millis::from_secs(30);
+/// Block time when neither samples nor the configuration say.
+pub const DEFAULT_BLOCK_TIME: Millis = Millis::from_secs(12);
+/// Block times in which a repeated number makes a node look frozen.
+const FROZEN_AFTER: u64 = 3;
+/// Weight of a new sample of the block time.
+const SMOOTHING: f32 = 0.15;
+/// Samples before they are believed.
+const SAMPLES: u8 = 5;
+/// What a block time can be; what lies outside is a jump or a liar.
+const POSSIBLE_BLOCK_TIME: (f32, f32) = (20.0, 120_000.0);
+
+/// What a channel has shown.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shown {
+    number: u64,
+    /// When this number was first seen.
+    first: Timestamp,
+    /// When it answered last; zero before the first answer.
+    last: Timestamp,
+    /// Highest number it has shown as a block that can be read.
+    proved: u64,
+}
+
+/// Time between the blocks of one chain.
+#[derive(Debug, Clone, Copy, Default)]
+struct Clock {
+    mean: f32,
+    samples: u8,
+}
+
+/// One channel's head at one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Head {
+    /// Extrapolated; `None` when it never showed one or has been silent.
+    pub(crate) number: Option<u64>,
+    /// It has shown that block.
+    pub(crate) proved: bool,
+}
+
+/// What an answer showed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sighting {
+    pub(crate) number: u64,
+    /// It was a block, not only a number.
+    pub(crate) proof: bool,
+    /// When the question left.
+    pub(crate) started: Timestamp,
+    pub(crate) now: Timestamp,
+}
+
+/// Heads of all channels, and the block times of their chains.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Heads {
+    channels: Vec<Shown>,
+    clocks: Vec<Clock>,
+}
+
+impl Heads {
+    /// What is known moves to new places: for each new channel and chain its old one.
+    pub(crate) fn moved(&self, channels: &[Option<usize>], clocks: &[Option<usize>]) -> Self {
+        let shown = |from: &Option<usize>| from.and_then(|from| self.channels.get(from)).copied().unwrap_or_default();
+        let clock = |from: &Option<usize>| from.and_then(|from| self.clocks.get(from)).copied().unwrap_or_default();
+        Self { channels: channels.iter().map(shown).collect(), clocks: clocks.iter().map(clock).collect() }
+    }
+
+    /// A channel has shown a block's number.
+    pub(crate) fn saw(&mut self, channel: ChannelIdx, network: u16, sighting: Sighting) {
+        let Some(shown) = self.channels.get_mut(channel.index()) else { return };
+        let Sighting { number, proof, started, now } = sighting;
+        // Of two answers that crossed, the one asked for later is the newer.
+        if number < shown.number && started < shown.last {
+            return;
+        }
+        if number > shown.number
+            && shown.number > 0
+            && let Some(clock) = self.clocks.get_mut(usize::from(network))
+        {
+            clock.sample(now.since(shown.first), number - shown.number);
+        }
+        if number != shown.number {
+            shown.first = now;
+        }
+        shown.number = number;
+        shown.last = now;
+        if proof {
+            shown.proved = number;
+        }
+    }
+
+    /// A channel did not have a block that a node at the head would have.
+    pub(crate) fn lacks(&mut self, channel: ChannelIdx, number: u64, now: Timestamp) {
+        // Far below the head it is history that is missing, not the present.
+        const NEAR: u64 = 128;
+        let Some(shown) = self.channels.get_mut(channel.index()) else { return };
+        if number > 0 && number <= shown.number && number + NEAR >= shown.number {
+            (shown.number, shown.first, shown.last) = (number - 1, now, now);
+        }
+    }
+
+    /// Time between blocks: measured, else as configured, else twelve seconds.
+    pub(crate) fn block_time(&self, network: u16, configured: Option<Millis>) -> Millis {
+        match self.clocks.get(usize::from(network)) {
+            Some(clock) if clock.samples >= SAMPLES => Millis((clock.mean as u64).max(1)),
+            Some(_) | None => configured.unwrap_or(DEFAULT_BLOCK_TIME),
+        }
+    }
+
+    /// A channel's head now.
+    pub(crate) fn of(&self, channel: ChannelIdx, block_time: Millis, now: Timestamp) -> Head {
+        let Some(shown) = self.channels.get(channel.index()).filter(|shown| shown.last > Timestamp::default()) else {
+            return Head::default();
+        };
+        let silent = now.since(shown.last);
+        if silent > FRESH {
+            return Head::default();
+        }
+        let frozen = shown.last.since(shown.first).0 > block_time.0.saturating_mul(FROZEN_AFTER);
+        let gained = if frozen { 0 } else { silent.0 / block_time.0.max(1) };
+        Head { number: Some(shown.number.saturating_add(gained)), proved: shown.proved >= shown.number }
+    }
+}
+
+impl Clock {
+    fn sample(&mut self, passed: Millis, blocks: u64) {
+        let sample = passed.0 as f32 / blocks as f32;
+        let (least, most) = POSSIBLE_BLOCK_TIME;
+        if !(least..=most).contains(&sample) {
+            return;
+        }
+        self.mean = if self.samples == 0 { sample } else { self.mean + SMOOTHING * (sample - self.mean) };
+        self.samples = self.samples.saturating_add(1);
+    }
+}
+
+/// The lag limit that holds unless one is set: three seconds of blocks, two at least.
+pub(crate) const fn default_max_lag(block_time: Millis) -> u64 {
+    let blocks = 3_000_u64.div_ceil(if block_time.0 == 0 { 1 } else { block_time.0 });
+    if blocks > 2 { blocks } else { 2 }
+}
+
+/// The highest believed head.
+pub(crate) fn best(heads: &[Head], max_lag: u64) -> Option<u64> {
+    let known = || heads.iter().enumerate().filter_map(|(place, head)| head.number.map(|number| (place, number, head.proved)));
+    let mut below = u64::MAX;
+    let mut first_round = true;
+    loop {
+        // The highest not looked at yet; usually the first is believed and the loop ends.
+        let next = known().filter(|&(_, number, _)| first_round || number < below).max_by_key(|&(_, number, proved)| (number, proved));
+        let (place, number, proved) = next?;
+        let supported = || known().any(|(other, theirs, _)| other != place && theirs.abs_diff(number) <= max_lag);
+        let alone = || known().count() == 1;
+        if proved || supported() || alone() {
+            return Some(number);
+        }
+        (below, first_round) = (number, false);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! What is done to a strategy's order, whatever the strategy: tiers, siblings, and who goes in front.
+
+use crate::strategy::{Row, Tier};
+
+/// Closed before rate-limited (soonest end first) before half-open; the strategy's order inside.
+pub(super) fn tiers(rows: &mut [Row]) {
+    rows.sort_by_key(|row| (row.tier, if row.tier == Tier::RateLimited { row.limited_until } else { 0 }));
+}
+
+/// Inside a tier, distinct providers come before the sibling transport of one that stands there already, unless the sibling's index is
+/// better: when a provider fails, its other transport most likely does too.
+pub(super) fn siblings(rows: &mut [Row]) {
+    for tier in rows.chunk_by_mut(|a, b| a.tier == b.tier) {
+        for start in (1..tier.len()).rev() {
+            if !is_sibling(tier, start) {
+                continue;
+            }
+            let mut place = start;
+            while place + 1 < tier.len() && !is_sibling(tier, place + 1) && tier[place].index >= tier[place + 1].index {
+                tier.swap(place, place + 1);
+                place += 1;
+            }
+        }
+    }
+}
+
+fn is_sibling(rows: &[Row], place: usize) -> bool {
+    rows[..place].iter().any(|row| row.provider == rows[place].provider)
+}
+
+/// The row at `place` goes in front, the others keep their order.
+pub(super) fn lead(rows: &mut [Row], place: usize) {
+    if let Some(front) = rows.get_mut(..=place) {
+        front.rotate_right(1);
+    }
+}
