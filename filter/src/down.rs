@@ -1,0 +1,444 @@
+//! DOWN: the filter in the HTTP chain, once for each client request.
+//!
+//! ```text
+//! headers -> Holding -> body's end -> Answered            errors, local answers
+//!                                  -> Routed  -> router and UP -> response: let go | replaced | Relaying
+//!                                  -> Batching            sub-batches that DOWN sends itself
+//! ```
+//!
+//! Duty: parse and screen the call, publish the plan, answer what Envoy or an exhausted plan would otherwise answer, conclude the request.
+//! Invariants: a provider's path is never written here, so access logs and traces show the client's; every answer is JSON-RPC with the client's id.
+//! Leaves to others: attempts through the router (UP), verdicts (`judge`), batches' bookkeeping ([`batch`]).
+
+pub mod batch;
+mod broadcast;
+pub mod client;
+pub mod parts;
+pub mod relay;
+mod replies;
+pub mod screen;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use lasso_jsonrpc::error::RpcError;
+use lasso_jsonrpc::method::{Method, Safety};
+use lasso_jsonrpc::request::{Call, Payload, Version, parse};
+use lasso_routing::Catalog;
+use lasso_routing::outcome::Failure;
+use lasso_routing::plan::{Attempts, Question, plan};
+use lasso_routing::target::{Meta, Target, TargetError, resolve};
+
+use crate::exchange::{Ask, Exchange, Fate, Step};
+use crate::host::Host;
+use crate::stats::Counter;
+use crate::up::{PLAN, plan_property};
+use crate::worker::Worker;
+use crate::{Flow, meta, reply};
+
+use self::batch::Batch;
+use self::broadcast::Broadcast;
+use self::client::Client;
+use self::screen::{Screened, Wanted, screen};
+
+/// Filter state that selects the route without replay.
+const ONCE: &str = "lasso_once";
+/// The route's own per-try timeout: only another one is written.
+const ROUTE_PER_TRY_MS: u64 = 500;
+
+#[derive(Debug)]
+enum State {
+    /// Not ours: Envoy goes on as if we were not there.
+    Passing,
+    /// Headers read, the body is awaited.
+    Holding(Box<Client>),
+    /// With the router.
+    Routed(Rc<RefCell<Exchange>>),
+    /// DOWN sends the attempts of one call itself.
+    Relaying(Rc<RefCell<Exchange>>, u32),
+    /// DOWN sends sub-batches.
+    Batching(Box<Batch>),
+    /// DOWN sends one transaction to several channels.
+    Broadcasting(Box<Broadcast>),
+    /// Answered from here.
+    Answered,
+}
+
+/// One client request's context.
+#[derive(Debug)]
+pub struct Down<H> {
+    host: H,
+    worker: Rc<RefCell<Worker>>,
+    state: State,
+    body_size: usize,
+}
+
+impl<H: Host> Down<H> {
+    /// A context before its request.
+    pub fn new(host: H, worker: Rc<RefCell<Worker>>) -> Self {
+        Self { host, worker, state: State::Passing, body_size: 0 }
+    }
+
+    /// The request's head came.
+    pub fn request_headers(&mut self, end: bool) -> Flow {
+        let catalog = self.worker.borrow().catalog();
+        let Some(catalog) = catalog else { return Flow::Continue };
+        let client = Client::read(self.host.request_headers());
+        if !client.is_post() || !client.is_ours(&catalog) {
+            return Flow::Continue;
+        }
+        self.worker.borrow_mut().stats().count(Counter::Requests);
+        if client.content_length > u64::from(catalog.max_body_bytes()) {
+            return self.refuse_size(&catalog);
+        }
+        if end {
+            return self.refuse(400, "null", &RpcError::parse_error());
+        }
+        self.state = State::Holding(Box::new(client));
+        Flow::Pause
+    }
+
+    /// `size` bytes of the body are buffered.
+    pub fn request_body(&mut self, size: usize, end: bool) -> Flow {
+        match &self.state {
+            State::Passing => return Flow::Continue,
+            State::Holding(_) => {}
+            State::Routed(_) | State::Relaying(..) | State::Batching(_) | State::Broadcasting(_) | State::Answered => {
+                return Flow::Pause;
+            }
+        }
+        self.body_size = size;
+        let Some(catalog) = self.worker.borrow().catalog() else { return Flow::Continue };
+        if size > catalog.max_body_bytes() as usize {
+            return self.refuse_size(&catalog);
+        }
+        if end { self.serve(&catalog) } else { Flow::Pause }
+    }
+
+    /// The body ended with trailers.
+    pub fn request_trailers(&mut self) -> Flow {
+        match &self.state {
+            State::Holding(_) => {
+                let Some(catalog) = self.worker.borrow().catalog() else { return Flow::Continue };
+                self.serve(&catalog)
+            }
+            State::Passing | State::Routed(_) => Flow::Continue,
+            State::Relaying(..) | State::Batching(_) | State::Broadcasting(_) | State::Answered => Flow::Pause,
+        }
+    }
+
+    fn serve(&mut self, catalog: &Rc<Catalog>) -> Flow {
+        let State::Holding(client) = std::mem::replace(&mut self.state, State::Answered) else { return Flow::Pause };
+        let body = self.host.request_body(self.body_size);
+        let payload = match parse(&body, catalog.max_batch() as usize) {
+            Ok(payload) => payload,
+            Err(error) => return self.refuse(u32::from(error.http_status()), error.id().as_raw(), &error.error()),
+        };
+        let target = resolve(catalog, &client.host, &client.path, &|name| client.lasso_header(name));
+        match payload {
+            Payload::Single(call) => {
+                let id = call.id.map_or("null", |id| id.as_raw());
+                match target {
+                    Ok(target) => self.single(catalog, &client, target, &call, &body),
+                    Err(error) => self.refuse_target(id, &error),
+                }
+            }
+            Payload::Batch(items) => match target {
+                Ok(target) => self.batch(catalog, &client, target, &items),
+                Err(error) => self.refuse_target("null", &error),
+            },
+        }
+    }
+
+    fn single(&mut self, catalog: &Rc<Catalog>, client: &Client, target: Target, call: &Call<'_>, body: &[u8]) -> Flow {
+        #[cfg(feature = "inject-panic")]
+        #[expect(clippy::panic, reason = "this build exists to test what a panic does")]
+        if call.method == "lasso_panic" {
+            panic!("injected");
+        }
+        let id = call.id.map_or("null", |id| id.as_raw());
+        let wanted = match screen(catalog, &target, call, &|| client.websocket_url()) {
+            Screened::Refused(error) => return self.refuse(200, id, &error),
+            Screened::Answered(result) => {
+                self.worker.borrow_mut().stats().count(Counter::AnsweredLocally);
+                return self.answer(call.id.is_none(), &reply::result(id, &result));
+            }
+            Screened::Wanted(wanted) => wanted,
+        };
+        match self.exchange(catalog, target, call, wanted, body) {
+            Err(error) => {
+                self.respond(200, &reply::error(id, &error));
+                Flow::Pause
+            }
+            Ok((exchange, rewritten)) => {
+                let copies = copies(catalog, &exchange.borrow());
+                if copies > 1 {
+                    return self.broadcast(exchange, copies);
+                }
+                if rewritten {
+                    let body = exchange.borrow().ask.body.clone();
+                    self.host.set_request_body(self.body_size, &body);
+                    self.host.set_request_header("content-length", Some(&body.len().to_string()));
+                }
+                self.commit(client, exchange)
+            }
+        }
+    }
+
+    /// Plans the call. Says beside the exchange whether its body is another than the client's.
+    fn exchange(
+        &self,
+        catalog: &Rc<Catalog>,
+        target: Target,
+        call: &Call<'_>,
+        wanted: Wanted,
+        body: &[u8],
+    ) -> Result<(Rc<RefCell<Exchange>>, bool), RpcError> {
+        let now = self.host.now();
+        let mut worker = self.worker.borrow_mut();
+        let seed = worker.chance();
+        let question = Question {
+            target: &target,
+            method: &Method::of(&call.method),
+            class: wanted.class,
+            blocks: &wanted.blocks,
+            sticky: wanted.sticky,
+            seed,
+            now: now.at,
+        };
+        let plan = plan(catalog, worker.ledger(), &question).map_err(|none| {
+            worker.stats().count(Counter::Unserved);
+            none.error(catalog, &call.method)
+        })?;
+        let id = call.id.map_or("0", |id| id.as_raw()).to_owned();
+        let rewritten = rewritten(call, &wanted, &id);
+        let is_rewritten = rewritten.is_some();
+        let told = target.include_meta != Meta::None;
+        let ask = Ask {
+            target,
+            method: call.method.clone().into_owned(),
+            class: wanted.class,
+            blocks: wanted.blocks,
+            id,
+            notification: call.id.is_none(),
+            filter: wanted.filter,
+            params: call.params.map(str::to_owned).filter(|_| plan.attempts == Attempts::Once),
+            body: rewritten.unwrap_or_else(|| body.to_vec()),
+        };
+        let exchange = worker.open(|number| Exchange::new(number, Rc::clone(catalog), ask, plan, now, seed));
+        if told {
+            exchange.borrow_mut().selection = self.host.now().since(now);
+        }
+        Ok((exchange, is_rewritten))
+    }
+
+    /// Publishes the plan and hands the request to the router. The header writes come last: they make Envoy look at the route again.
+    fn commit(&mut self, client: &Client, exchange: Rc<RefCell<Exchange>>) -> Flow {
+        {
+            let exchange = exchange.borrow();
+            self.host.set_property(PLAN, &plan_property(&exchange));
+            if exchange.plan.attempts == Attempts::Once {
+                self.host.set_property(ONCE, b"1");
+            }
+            let per_try = exchange.per_try().0;
+            if per_try != ROUTE_PER_TRY_MS {
+                self.host.set_request_header("x-envoy-upstream-rq-per-try-timeout-ms", Some(&per_try.to_string()));
+            }
+        }
+        for name in &client.strip {
+            self.host.set_request_header(name, None);
+        }
+        if !client.is_json {
+            self.host.set_request_header("content-type", Some("application/json"));
+        }
+        self.host.set_request_header("x-envoy-original-path", Some(client.path_without_query()));
+        self.state = State::Routed(exchange);
+        Flow::Continue
+    }
+
+    /// A response is on its way to the client: a provider's, or one of Envoy's own.
+    pub fn response_headers(&mut self) -> Flow {
+        let State::Routed(exchange) = &self.state else { return Flow::Continue };
+        let exchange = Rc::clone(exchange);
+        let fate = {
+            let mut exchange = exchange.borrow_mut();
+            let replaced = exchange.ask.notification || exchange.fate != Fate::Passed;
+            if !replaced && exchange.ask.target.include_meta == Meta::None {
+                return Flow::Continue;
+            }
+            std::mem::replace(&mut exchange.fate, Fate::Passed)
+        };
+        match fate {
+            Fate::Open => self.recover(&exchange),
+            Fate::Replaced(body) => self.finish(&exchange, &body),
+            Fate::Passed | Fate::PassedAsOk if exchange.borrow().ask.notification => self.finish(&exchange, b""),
+            Fate::Passed => self.pass_with_meta(&exchange),
+            Fate::PassedAsOk => {
+                self.host.set_response_header(":status", Some("200"));
+                self.pass_with_meta(&exchange)
+            }
+        }
+    }
+
+    fn pass_with_meta(&self, exchange: &Rc<RefCell<Exchange>>) -> Flow {
+        let exchange = exchange.borrow();
+        if exchange.ask.target.include_meta != Meta::None {
+            for (name, value) in meta::headers(&exchange, self.worker.borrow_mut().ledger(), self.host.now(), true) {
+                self.host.set_response_header(name, Some(&value));
+            }
+        }
+        Flow::Continue
+    }
+
+    /// No attempt gave an answer, or Envoy gave one of its own. What is left of the plan is tried from here.
+    fn recover(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Flow {
+        let now = self.host.now();
+        let unsent = self.never_sent();
+        let step = {
+            let mut worker = self.worker.borrow_mut();
+            let mut exchange = exchange.borrow_mut();
+            exchange.fate = Fate::Open;
+            if exchange.running().is_none() && exchange.upcoming().is_some() {
+                // The router found no host for the published candidate: UP never ran for it.
+                let _ = exchange.begin(&mut worker, now);
+            }
+            let failure = match unsent {
+                true => Failure::Connect,
+                false if exchange.timed_out(now) => Failure::Timeout,
+                false => Failure::Reset,
+            };
+            if exchange.running().is_some() { exchange.unanswered(&mut worker, now, failure) } else { Step::GiveUp }
+        };
+        match step {
+            Step::Retry => self.relay(exchange),
+            Step::GiveUp | Step::Release => self.fail(exchange),
+        }
+    }
+
+    /// Whether Envoy says that the request never left: no cluster, no host, connection failure, overflow, and no sign of a connection that broke.
+    fn never_sent(&self) -> bool {
+        // Bits of `response.flags`, from Envoy's CoreResponseFlag.
+        const NO_HEALTHY_UPSTREAM: u64 = 0x2;
+        const CONNECTION_FAILURE: u64 = 0x20;
+        const OVERFLOW: u64 = 0x80;
+        const NO_CLUSTER: u64 = 0x10_0000;
+        const TIMEOUT: u64 = 0x4;
+        const REMOTE_RESET: u64 = 0x10;
+        const CONNECTION_TERMINATION: u64 = 0x40;
+        let Some(bytes) = self.host.property(&["response", "flags"]) else { return false };
+        let Some(flags) = bytes.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)) else { return false };
+        let unsent = NO_HEALTHY_UPSTREAM | CONNECTION_FAILURE | OVERFLOW | NO_CLUSTER;
+        let broke = TIMEOUT | REMOTE_RESET | CONNECTION_TERMINATION;
+        flags & unsent != 0 && flags & broke == 0
+    }
+
+    fn fail(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Flow {
+        let failure = exchange.borrow().failed(self.host.now());
+        {
+            let mut worker = self.worker.borrow_mut();
+            let stats = worker.stats();
+            stats.count(if failure.indeterminate { Counter::Indeterminate } else { Counter::Exhausted });
+        }
+        self.finish(exchange, &failure.body)
+    }
+
+    /// The client's answer to a single call.
+    fn finish(&mut self, exchange: &Rc<RefCell<Exchange>>, body: &[u8]) -> Flow {
+        {
+            let exchange = exchange.borrow();
+            if exchange.ask.notification {
+                self.host.send_response(204, &[], b"");
+            } else if exchange.ask.target.include_meta != Meta::None {
+                let mut worker = self.worker.borrow_mut();
+                let now = self.host.now();
+                let headers = meta::headers(&exchange, worker.ledger(), now, false);
+                let with_meta = meta::body(&exchange, worker.ledger(), now, body);
+                drop(worker);
+                let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                self.host.send_response(200, &headers, with_meta.as_deref().unwrap_or(body));
+            } else {
+                self.host.send_response(200, &[], body);
+            }
+        }
+        self.close(exchange);
+        self.state = State::Answered;
+        Flow::Pause
+    }
+
+    fn close(&self, exchange: &Rc<RefCell<Exchange>>) {
+        let now = self.host.now();
+        let mut worker = self.worker.borrow_mut();
+        let mut exchange = exchange.borrow_mut();
+        worker.close(exchange.number);
+        exchange.conclude(&mut worker, now);
+    }
+
+    /// Envoy is done with the request.
+    pub fn done(&mut self) {
+        match std::mem::replace(&mut self.state, State::Answered) {
+            State::Routed(exchange) | State::Relaying(exchange, _) => self.close(&exchange),
+            State::Broadcasting(broadcast) => {
+                self.close(&broadcast.exchange);
+                self.end_broadcast(*broadcast);
+            }
+            State::Batching(mut batch) => {
+                batch.abandon(&mut self.worker.borrow_mut(), &replies::unreached(Failure::Cancelled), self.host.now());
+            }
+            State::Passing | State::Holding(_) | State::Answered => {}
+        }
+    }
+
+    fn refuse_size(&mut self, catalog: &Catalog) -> Flow {
+        self.refuse(413, "null", &RpcError::too_large(u64::from(catalog.max_body_bytes())))
+    }
+
+    fn refuse_target(&mut self, id: &str, error: &TargetError) -> Flow {
+        self.refuse(u32::from(error.status()), id, &error.rpc_error())
+    }
+
+    fn refuse(&mut self, status: u32, id: &str, error: &RpcError) -> Flow {
+        self.worker.borrow_mut().stats().count(Counter::Refused);
+        self.respond(status, &reply::error(id, error));
+        Flow::Pause
+    }
+
+    fn answer(&mut self, notification: bool, body: &[u8]) -> Flow {
+        if notification {
+            self.host.send_response(204, &[], b"");
+            self.state = State::Answered;
+        } else {
+            self.respond(200, body);
+        }
+        Flow::Pause
+    }
+
+    /// The content type is the route's to set, as for what providers send: Envoy would append ours to it.
+    fn respond(&mut self, status: u32, body: &[u8]) {
+        self.host.send_response(status, &[], body);
+        self.state = State::Answered;
+    }
+}
+
+/// To how many channels the call goes at once.
+fn copies(catalog: &Catalog, exchange: &Exchange) -> usize {
+    let profile = catalog.profile(exchange.ask.target.profile);
+    let broadcast = profile.map_or(1, |profile| profile.broadcast() as usize);
+    let whole = exchange.plan.candidates.len();
+    if Method::of(&exchange.ask.method).safety() == Safety::Broadcast { broadcast.min(whole) } else { 1 }
+}
+
+/// The body for providers where the client's cannot go as it is: a notification gets an id (so that its outcome can be judged), a missing version is added,
+/// a filter's tag is taken off.
+fn rewritten(call: &Call<'_>, wanted: &Wanted, id: &str) -> Option<Vec<u8>> {
+    let as_it_is = call.id.is_some() && call.version == Version::Two && wanted.params.is_none();
+    if as_it_is {
+        return None;
+    }
+    let call = match &wanted.params {
+        Some(params) => Call { params: Some(params), ..call.clone() },
+        None => call.clone(),
+    };
+    let mut body = Vec::new();
+    call.write(id, &mut body);
+    Some(body)
+}

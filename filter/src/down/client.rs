@@ -1,0 +1,158 @@
+//! The client's request head.
+//!
+//! Duty: keep what routing needs, and name the headers that no provider may see.
+//! Invariant: read with one host call; header values that are not UTF-8 are treated as absent, never as an error.
+//! Leaves to others: what the path means (`lasso_routing::target`).
+
+use lasso_routing::Catalog;
+
+use crate::host::Headers;
+
+/// What is kept of the head.
+#[derive(Debug, Default)]
+pub struct Client {
+    method: String,
+    /// `:path`, query included.
+    pub path: String,
+    /// `:authority`.
+    pub host: String,
+    /// 0 when the client did not say.
+    pub content_length: u64,
+    /// Whether the body already says that it is JSON.
+    pub is_json: bool,
+    /// Headers to take off before a provider sees them.
+    pub strip: Vec<String>,
+    secure: bool,
+    lasso: Vec<(String, String)>,
+}
+
+/// Headers that identify the client or speak to the gateway. Those that Envoy adds to every request are removed by the route, which costs nothing here.
+const PRIVATE: [&str; 12] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "origin",
+    "referer",
+    "x-rpc-retry",
+    "x-client-ip",
+];
+const PRIVATE_PREFIXES: [&str; 4] = ["x-forwarded-", "x-lasso-", "x-envoy-", "sec-"];
+
+impl Client {
+    /// Reads the head.
+    #[must_use]
+    pub fn read(headers: Headers) -> Self {
+        let mut client = Self::default();
+        for (name, value) in headers {
+            let Ok(value) = String::from_utf8(value) else {
+                if is_private(&name) {
+                    client.strip.push(name);
+                }
+                continue;
+            };
+            match name.as_str() {
+                ":method" => client.method = value,
+                ":path" => client.path = value,
+                ":authority" => client.host = value,
+                "content-length" => client.content_length = value.parse().unwrap_or(0),
+                "content-type" => client.is_json = value.starts_with("application/json"),
+                // Envoy adds it to every request; the route removes it.
+                "x-forwarded-proto" => client.secure = value == "https",
+                _ if name.starts_with("x-lasso-") => {
+                    client.strip.push(name.clone());
+                    client.lasso.push((name, value));
+                }
+                _ if is_private(&name) => client.strip.push(name),
+                _ => {}
+            }
+        }
+        client
+    }
+
+    /// Whether it can be a call.
+    #[must_use]
+    pub fn is_post(&self) -> bool {
+        self.method == "POST"
+    }
+
+    /// Whether the path is under our routes; anything else on the listener is left alone.
+    #[must_use]
+    pub fn is_ours(&self, catalog: &Catalog) -> bool {
+        let path = self.path_without_query();
+        let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        under("/rpc") || under("/ws/rpc") || (path == "/" && catalog.chain_at_host(&self.host).is_some())
+    }
+
+    /// The client's path as logs may show it: a query can hold a token.
+    #[must_use]
+    pub fn path_without_query(&self) -> &str {
+        self.path.split(['?', '#']).next().unwrap_or_default()
+    }
+
+    /// One of our own request headers.
+    #[must_use]
+    pub fn lasso_header(&self, name: &str) -> Option<&str> {
+        self.lasso.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Where the same request can be made over WebSocket.
+    #[must_use]
+    pub fn websocket_url(&self) -> String {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        let path = self.path_without_query();
+        let tree = if path.starts_with("/ws/") { "" } else { "/ws" };
+        format!("{scheme}://{}{tree}{path}", self.host)
+    }
+}
+
+fn is_private(name: &str) -> bool {
+    PRIVATE.contains(&name) || PRIVATE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(headers: &[(&str, &str)]) -> Client {
+        Client::read(headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect())
+    }
+
+    #[test]
+    fn what_identifies_the_client_is_stripped() {
+        let client = client(&[
+            (":method", "POST"),
+            ("authorization", "Bearer x"),
+            ("cookie", "a=b"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-lasso-provider", "a"),
+            ("x-envoy-max-retries", "9"),
+            ("origin", "https://dapp.example"),
+            ("user-agent", "viem"),
+            ("accept", "*/*"),
+            ("x-forwarded-proto", "https"),
+        ]);
+        let expected =
+            ["authorization", "cookie", "x-forwarded-for", "x-lasso-provider", "x-envoy-max-retries", "origin"];
+        assert_eq!(client.strip, expected);
+        assert_eq!(client.lasso_header("x-lasso-provider"), Some("a"));
+    }
+
+    #[test]
+    fn headers_that_are_not_text_are_absent_but_still_stripped() {
+        let client = Client::read(vec![("cookie".into(), vec![0xff]), ("x-lasso-provider".into(), vec![0xfe])]);
+        assert_eq!(client.strip, ["cookie", "x-lasso-provider"]);
+        assert_eq!(client.lasso_header("x-lasso-provider"), None);
+    }
+
+    #[test]
+    fn the_websocket_url_mirrors_the_request() {
+        let check = |headers: &[(&str, &str)], url: &str| assert_eq!(client(headers).websocket_url(), url);
+        check(&[(":path", "/rpc/base?strategy=fastest"), (":authority", "h:1")], "ws://h:1/ws/rpc/base");
+        check(&[(":path", "/rpc/base"), (":authority", "h"), ("x-forwarded-proto", "https")], "wss://h/ws/rpc/base");
+    }
+}

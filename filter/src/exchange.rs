@@ -1,0 +1,384 @@
+//! One client call and its attempts: what DOWN and UP share.
+//!
+//! ```text
+//! DOWN plans -> begin (UP, or DOWN when it sends the attempt itself) -> answered | unanswered -> begin ... -> conclude (DOWN is done)
+//! ```
+//!
+//! Duty: keep the plan's cursor, judge each attempt once, decide whether another follows, remember what the client gets when none does.
+//! Invariants: each attempt is settled exactly once; a call that may be sent only once is begun again only when it provably never left; a `null` costs one
+//! attempt more at most.
+//! Leaves to others: host calls (DOWN, UP), what an outcome means (`lasso_routing::outcome`).
+
+use std::rc::Rc;
+
+use lasso_jsonrpc::block::Blocks;
+use lasso_jsonrpc::error::RpcError;
+use lasso_jsonrpc::method::{FilterOp, Method, MethodClass};
+use lasso_routing::Catalog;
+use lasso_routing::catalog::{Channel, ChannelIdx};
+use lasso_routing::ledger::{Begun, End, Ledger};
+use lasso_routing::outcome::{Blame, Failure, Next, Row, Verdict};
+use lasso_routing::plan::{Attempts, Candidate, Plan};
+use lasso_routing::target::Target;
+use lasso_routing::time::{Micros, Millis, Timestamp};
+
+use crate::host::Moment;
+use crate::judge::{Answer, Judged, judge, unanswered};
+use crate::reply;
+use crate::stats::{Counter, Stats};
+use crate::worker::Worker;
+
+/// What the client asked.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Where, as the client named it.
+    pub target: Target,
+    /// Method name.
+    pub method: String,
+    /// Its class for evidence.
+    pub class: MethodClass,
+    /// Blocks it is about.
+    pub blocks: Blocks,
+    /// Raw JSON of the id: what the client gets, and what a provider must answer with.
+    pub id: String,
+    /// The client wants no answer.
+    pub notification: bool,
+    /// It makes or uses a filter.
+    pub filter: Option<FilterOp>,
+    /// Raw params of a call that is sent once; the hash of a transaction that a node already knows is made from them.
+    pub params: Option<String>,
+    /// Body as it goes to a provider.
+    pub body: Vec<u8>,
+}
+
+/// One attempt.
+#[derive(Debug)]
+pub struct Attempt {
+    /// Where it went.
+    pub channel: ChannelIdx,
+    /// When it started.
+    pub started: Moment,
+    /// How long it took; zero while it runs.
+    pub latency: Micros,
+    /// How it ended.
+    pub verdict: Option<Verdict>,
+    begun: Begun,
+    /// Its blame waits for the end of the request: a timeout counts only when another channel answered.
+    unsettled: bool,
+}
+
+/// What the client gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing yet.
+    Open,
+    /// The provider's response as it is.
+    Passed,
+    /// The provider's body with HTTP 200: its status is not the client's business.
+    PassedAsOk,
+    /// This body with HTTP 200.
+    Replaced(Vec<u8>),
+}
+
+/// What follows the end of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The response is the answer.
+    Release,
+    /// The next candidate is asked.
+    Retry,
+    /// It failed and none follows.
+    GiveUp,
+}
+
+/// What the client is told when no attempt gave an answer.
+#[derive(Debug)]
+pub struct Failed {
+    /// The JSON-RPC reply.
+    pub body: Vec<u8>,
+    /// A write that may or may not have happened.
+    pub indeterminate: bool,
+}
+
+/// One client call.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Key in the worker's registry and in filter state.
+    pub number: u32,
+    /// The catalog it was planned with.
+    pub catalog: Rc<Catalog>,
+    /// What was asked.
+    pub ask: Ask,
+    /// Who may answer, in order.
+    pub plan: Plan,
+    /// When the request was parsed.
+    pub started: Moment,
+    /// How long screening and planning took.
+    pub selection: Micros,
+    /// Names the request in answers and logs.
+    pub request_id: u64,
+    /// Attempts so far.
+    pub attempts: Vec<Attempt>,
+    /// What the client gets.
+    pub fate: Fate,
+    /// The client is gone or answered: attempts that end now count for nothing.
+    pub closed: bool,
+    next: usize,
+    null_seen: bool,
+    last_error: Option<Vec<u8>>,
+}
+
+/// An attempt that failed within this counts as fast: it cost the client next to nothing.
+const FAST: Micros = Micros(100_000);
+
+impl Exchange {
+    /// An exchange before its first attempt.
+    #[must_use]
+    pub fn new(number: u32, catalog: Rc<Catalog>, ask: Ask, plan: Plan, started: Moment, request_id: u64) -> Self {
+        Self {
+            number,
+            catalog,
+            ask,
+            plan,
+            started,
+            selection: Micros(0),
+            request_id,
+            attempts: Vec::with_capacity(2),
+            fate: Fate::Open,
+            closed: false,
+            next: 0,
+            null_seen: false,
+            last_error: None,
+        }
+    }
+
+    /// The same question to each of the first `most` candidates alone.
+    #[must_use]
+    pub fn each_candidate(&self, most: usize) -> Vec<Self> {
+        let alone = |candidate: &Candidate| {
+            let mut plan = self.plan.clone();
+            plan.candidates = vec![*candidate];
+            Self::new(self.number, Rc::clone(&self.catalog), self.ask.clone(), plan, self.started, self.request_id)
+        };
+        self.plan.candidates.iter().take(most).map(alone).collect()
+    }
+
+    /// The channel of the next attempt, if one may follow.
+    #[must_use]
+    pub fn upcoming(&self) -> Option<&Channel> {
+        if !self.may_continue() {
+            return None;
+        }
+        self.plan.candidates.get(self.next).and_then(|candidate| self.catalog.channel(candidate.channel))
+    }
+
+    fn may_continue(&self) -> bool {
+        let made = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
+        let all_fast = self.attempts.iter().all(|attempt| attempt.latency <= FAST);
+        // A call that is sent once goes on past candidates that it never reached: those are not attempts.
+        let made = if self.plan.attempts == Attempts::Once { 0 } else { made };
+        self.next < self.plan.candidates.len() && self.plan.attempts.may_continue(made, all_fast)
+    }
+
+    /// How long one attempt may take. What is sent once has the whole deadline: cutting it early would only make its fate unknown.
+    #[must_use]
+    pub const fn per_try(&self) -> Millis {
+        match self.plan.attempts {
+            Attempts::Once => self.plan.deadline,
+            Attempts::Replay | Attempts::Heavy => self.plan.per_try,
+        }
+    }
+
+    /// Whether the running attempt has used up its time.
+    #[must_use]
+    pub fn timed_out(&self, now: Moment) -> bool {
+        // Envoy's timer started a little after ours, and both round.
+        const SLACK: u64 = 5;
+        self.attempts.last().is_some_and(|attempt| now.since(attempt.started).0 / 1_000 + SLACK >= self.per_try().0)
+    }
+
+    /// Starts the next attempt. `None` when no candidate is left.
+    pub fn begin(&mut self, worker: &mut Worker, now: Moment) -> Option<ChannelIdx> {
+        let candidate = self.plan.candidates.get(self.next)?;
+        let channel = candidate.channel;
+        let begun = worker.ledger().begin(candidate, &self.plan, now.at);
+        self.next += 1;
+        self.attempts.push(Attempt {
+            channel,
+            started: now,
+            latency: Micros(0),
+            verdict: None,
+            begun,
+            unsettled: false,
+        });
+        worker.stats().count(Counter::Attempts);
+        if self.attempts.len() > 1 {
+            worker.stats().count(Counter::Failovers);
+        }
+        Some(channel)
+    }
+
+    /// The attempt that has not ended, by its index.
+    #[must_use]
+    pub fn running(&self) -> Option<usize> {
+        self.attempts.last().filter(|attempt| attempt.verdict.is_none())?;
+        self.attempts.len().checked_sub(1)
+    }
+
+    /// The channel of the last attempt.
+    #[must_use]
+    pub fn last_channel(&self) -> Option<ChannelIdx> {
+        self.attempts.last().map(|attempt| attempt.channel)
+    }
+
+    /// A response came.
+    pub fn answered(&mut self, worker: &mut Worker, now: Moment, answer: &Answer<'_>) -> Step {
+        let judged = judge(self, worker.ledger(), now.at, answer);
+        self.settle(worker, now, judged)
+    }
+
+    /// The running attempt ended without a response that could be judged.
+    pub fn unanswered(&mut self, worker: &mut Worker, now: Moment, failure: Failure) -> Step {
+        let judged = unanswered(self, failure);
+        self.settle(worker, now, judged)
+    }
+
+    fn settle(&mut self, worker: &mut Worker, now: Moment, judged: Judged) -> Step {
+        let Some(attempt) = self.attempts.last_mut().filter(|attempt| attempt.verdict.is_none()) else {
+            return Step::GiveUp;
+        };
+        attempt.latency = now.since(attempt.started);
+        attempt.verdict = Some(judged.verdict);
+        attempt.unsettled = judged.verdict.row == Row::TimedOut;
+        count(worker.stats(), &judged.verdict);
+        if !attempt.unsettled {
+            let end = End {
+                begun: attempt.begun,
+                method: &Method::of(&self.ask.method),
+                blocks: &self.ask.blocks,
+                latency: attempt.latency,
+                verdict: &judged.verdict,
+                head: judged.head,
+                now: now.at,
+            };
+            worker.settle(&end);
+        }
+        let step = self.follow(worker.ledger(), now.at, &judged);
+        match step {
+            Step::Release => self.fate = judged.fate,
+            Step::Retry | Step::GiveUp => self.last_error = judged.error.or_else(|| self.last_error.take()),
+        }
+        step
+    }
+
+    fn follow(&mut self, ledger: &Ledger, now: Timestamp, judged: &Judged) -> Step {
+        match judged.verdict.next {
+            // Nothing that could be given to the client came, and asking again is not safe.
+            Next::Stop if judged.fate == Fate::Open => Step::GiveUp,
+            Next::Stop => Step::Release,
+            Next::HighestHeadOnce => self.confirm_null(ledger, now),
+            Next::AnotherProvider => {
+                self.drop_provider();
+                self.another()
+            }
+            Next::Another => self.another(),
+        }
+    }
+
+    fn another(&self) -> Step {
+        if self.may_continue() { Step::Retry } else { Step::GiveUp }
+    }
+
+    /// A `null` that a channel behind the head would say too: one more channel is asked, the one with the highest head. The second `null` is the answer,
+    /// and so is the first if nobody gives another.
+    fn confirm_null(&mut self, ledger: &Ledger, now: Timestamp) -> Step {
+        if std::mem::replace(&mut self.null_seen, true) || !self.may_continue() {
+            return Step::Release;
+        }
+        let rest = self.plan.candidates.get(self.next..).unwrap_or_default();
+        if let Some(best) = ledger.highest_head(self.plan.chain, rest, now) {
+            self.plan.candidates.swap(self.next, self.next + best);
+        }
+        self.plan.candidates.truncate(self.next + 1);
+        Step::Retry
+    }
+
+    /// A provider that lacks the method lacks it on its other transport too.
+    fn drop_provider(&mut self) {
+        let Some(chain) = self.catalog.chain(self.plan.chain) else { return };
+        let failed = self.last_channel().and_then(|channel| chain.provider_of(channel));
+        let rest = self.plan.candidates.split_off(self.next.min(self.plan.candidates.len()));
+        self.plan
+            .candidates
+            .extend(rest.into_iter().filter(|candidate| chain.provider_of(candidate.channel) != failed));
+    }
+
+    /// What the client is told when no attempt gave an answer.
+    #[must_use]
+    pub fn failed(&self, now: Moment) -> Failed {
+        let determinate = |body| Failed { body, indeterminate: false };
+        if self.null_seen {
+            return determinate(reply::result(&self.ask.id, "null"));
+        }
+        if let Some(error) = self.last_error.as_deref().and_then(|error| std::str::from_utf8(error).ok()) {
+            return determinate(reply::error_object(&self.ask.id, error));
+        }
+        let last = self.attempts.last().and_then(|attempt| attempt.verdict);
+        let sent = |verdict: Verdict| !matches!(verdict.next, Next::Another);
+        if self.plan.attempts == Attempts::Once && last.is_some_and(sent) {
+            return Failed { body: reply::error(&self.ask.id, &RpcError::indeterminate()), indeterminate: true };
+        }
+        let made = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
+        let error = if last.is_some_and(|verdict| verdict.row == Row::TimedOut) {
+            RpcError::deadline(now.since(self.started).0 / 1_000, made)
+        } else {
+            let chain = self.catalog.chain(self.plan.chain).map_or("", |chain| chain.id());
+            RpcError::all_failed(&self.ask.method, chain, made)
+        };
+        determinate(reply::error(&self.ask.id, &error))
+    }
+
+    /// The request is over: blame and lessons that needed to know whether somebody answered.
+    pub fn conclude(&mut self, worker: &mut Worker, now: Moment) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        if self.running().is_some() {
+            // The client went away.
+            let _ = self.unanswered(worker, now, Failure::Cancelled);
+        }
+        let answers = |attempt: &Attempt| {
+            attempt.verdict.is_some_and(|verdict| verdict.next == Next::Stop && verdict.blame == Blame::None)
+        };
+        let answerer = self.attempts.iter().rposition(answers);
+        for (index, attempt) in self.attempts.iter_mut().enumerate() {
+            let Some(verdict) = attempt.verdict else { continue };
+            let answered_elsewhere = answerer.is_some_and(|answerer| answerer != index);
+            let excused = Verdict { blame: Blame::None, ..verdict };
+            let end = End {
+                begun: attempt.begun,
+                method: &Method::of(&self.ask.method),
+                blocks: &self.ask.blocks,
+                latency: attempt.latency,
+                verdict: if answered_elsewhere { &verdict } else { &excused },
+                head: None,
+                now: now.at,
+            };
+            if std::mem::take(&mut attempt.unsettled) {
+                worker.settle(&end);
+            }
+            if answered_elsewhere {
+                worker.ledger().learned(&end);
+            }
+        }
+    }
+}
+
+fn count(stats: &mut Stats, verdict: &Verdict) {
+    if !matches!(verdict.blame, Blame::None | Blame::Ignored) {
+        stats.count(Counter::BlamedFailures);
+    }
+    if verdict.row == Row::RateLimit {
+        stats.count(Counter::RateLimited);
+    }
+}

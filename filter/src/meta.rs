@@ -1,0 +1,125 @@
+//! How a request was routed, for clients that ask.
+//!
+//! Duty: the meta object of `include_meta`, as headers or inside the response.
+//! Invariant: names channels and providers as the configuration does; never a URL, a path or a key.
+//! Bound: the header is left out when longer than the catalog's `max_meta_header_bytes`; the request id is always there.
+//! Leaves to others: when to attach it (DOWN).
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lasso_routing::ledger::Ledger;
+use lasso_routing::target::Meta;
+use serde::Serialize;
+
+use crate::exchange::Exchange;
+use crate::host::Moment;
+
+/// Version of the object's shape.
+const VERSION: &str = "1.0";
+
+#[derive(Debug, Serialize)]
+struct Selected<'a> {
+    id: &'a str,
+    protocol: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Facts<'a> {
+    version: &'static str,
+    request_id: String,
+    strategy: &'static str,
+    chain_id: u64,
+    transport: &'static str,
+    candidate_providers: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selected_provider: Option<Selected<'a>>,
+    selection_reason: &'static str,
+    selection_latency_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_latency_ms: Option<f64>,
+    end_to_end_latency_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lasso_overhead_ms: Option<f64>,
+    retries: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    circuit_breaker_state: Option<&'static str>,
+}
+
+/// The request's name in answers and logs: 16 hex digits.
+#[must_use]
+pub fn request_id(exchange: &Exchange) -> String {
+    format!("{:016x}", exchange.request_id)
+}
+
+fn facts<'a>(exchange: &'a Exchange, ledger: &Ledger, now: Moment) -> Facts<'a> {
+    let chain = exchange.catalog.chain(exchange.plan.chain);
+    let provider = |channel| {
+        let chain = chain?;
+        chain.providers().get(chain.provider_of(channel)?).map(|provider| provider.id())
+    };
+    let last = exchange.attempts.last();
+    let end_to_end = now.since(exchange.started).0;
+    let upstream: u64 = exchange.attempts.iter().map(|attempt| attempt.latency.0).sum();
+    let channel = last.and_then(|attempt| exchange.catalog.channel(attempt.channel));
+    let mut candidates: Vec<&str> =
+        exchange.plan.candidates.iter().filter_map(|candidate| provider(candidate.channel)).collect();
+    candidates.dedup();
+    Facts {
+        version: VERSION,
+        request_id: request_id(exchange),
+        strategy: exchange.plan.strategy.name(),
+        chain_id: chain.map_or(0, |chain| chain.chain_id()),
+        transport: channel.map_or("http", |channel| channel.transport().name()),
+        candidate_providers: candidates,
+        selected_provider: last
+            .and_then(|attempt| provider(attempt.channel))
+            .zip(channel)
+            .map(|(id, channel)| Selected { id, protocol: channel.transport().name() }),
+        selection_reason: exchange.plan.reason.name(),
+        selection_latency_us: exchange.selection.0,
+        upstream_latency_ms: last.map(|attempt| millis(attempt.latency.0)),
+        end_to_end_latency_ms: millis(end_to_end),
+        lasso_overhead_ms: last.map(|_| millis(end_to_end.saturating_sub(upstream))),
+        retries: exchange.attempts.len().saturating_sub(1),
+        circuit_breaker_state: last.map(|attempt| ledger.breaker_state(attempt.channel, now.at).name()),
+    }
+}
+
+fn millis(micros: u64) -> f64 {
+    micros as f64 / 1_000.0
+}
+
+fn json(exchange: &Exchange, ledger: &Ledger, now: Moment) -> Option<String> {
+    serde_json::to_string(&facts(exchange, ledger, now)).ok()
+}
+
+/// The headers to add. A response whose body passes as it streams tells in a header even when the body was asked for.
+#[must_use]
+pub fn headers(exchange: &Exchange, ledger: &Ledger, now: Moment, streams: bool) -> Vec<(&'static str, String)> {
+    let mut headers = vec![("x-lasso-request-id", request_id(exchange))];
+    if (streams || exchange.ask.target.include_meta == Meta::Headers)
+        && let Some(json) = json(exchange, ledger, now)
+    {
+        let encoded = URL_SAFE_NO_PAD.encode(json);
+        if encoded.len() <= exchange.catalog.max_meta_header_bytes() as usize {
+            headers.push(("x-lasso-meta", encoded));
+        }
+    }
+    headers
+}
+
+/// `body` with `lasso_meta` as its last member; `None` when it was not asked for there or `body` is no object.
+#[must_use]
+pub fn body(exchange: &Exchange, ledger: &Ledger, now: Moment, body: &[u8]) -> Option<Vec<u8>> {
+    if exchange.ask.target.include_meta != Meta::Body {
+        return None;
+    }
+    let end = body.iter().rposition(|byte| !byte.is_ascii_whitespace()).filter(|end| body.get(*end) == Some(&b'}'))?;
+    let json = json(exchange, ledger, now)?;
+    let mut with = Vec::with_capacity(end + json.len() + 16);
+    with.extend_from_slice(body.get(..end)?);
+    with.extend_from_slice(b",\"lasso_meta\":");
+    with.extend_from_slice(json.as_bytes());
+    with.push(b'}');
+    Some(with)
+}

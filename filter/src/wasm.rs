@@ -1,0 +1,272 @@
+//! The proxy-wasm shell: the only file that names `proxy_wasm`.
+//!
+//! Duty: root contexts that take the catalog and tick, HTTP contexts that hand each callback to DOWN or UP, and [`Envoy`], the real [`Host`].
+//! Invariant: state that must outlive a configuration push is in the VM's [`Worker`], never in a root context (a push makes new ones).
+//! Leaves to others: every decision.
+//!
+//! Host calls go through `proxy_wasm::hostcalls`, whose errors are values; the convenience methods of the SDK's traits panic on them. Headers are read
+//! as bytes: the SDK's string readers panic on what is not UTF-8, and clients send what they like.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use lasso_routing::time::{Micros, Timestamp};
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType, MetricType};
+
+use crate::Flow;
+use crate::down::Down;
+use crate::host::{Dispatch, Headers, Host, Moment};
+use crate::stats::{COUNTERS, Stats};
+use crate::up::Up;
+use crate::worker::Worker;
+
+/// Counters are flushed and housekeeping is done this often.
+const TICK: Duration = Duration::from_millis(100);
+/// Seconds that are added to the VM's clock, so that "long ago" can be written.
+const EPOCH_MS: u64 = 1_000_000_000;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|context| Box::new(Root { context, place: Place::Down }));
+}}
+
+thread_local! {
+    static WORKER: Rc<RefCell<Worker>> = Rc::new(RefCell::new(Worker::new(seed())));
+    static ORIGIN: Instant = Instant::now();
+    static METRICS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+}
+
+fn worker() -> Rc<RefCell<Worker>> {
+    WORKER.with(Rc::clone)
+}
+
+/// Workers start in the same millisecond; the wall clock's nanoseconds and the address of a thread local tell them apart well enough to rank.
+fn seed() -> u64 {
+    let wall = hostcalls::get_current_time()
+        .ok()
+        .and_then(|now| now.duration_since(std::time::UNIX_EPOCH).ok())
+        .map_or(0, |since| since.as_nanos() as u64);
+    let mut random = [0_u8; 8];
+    // WASI's random_get, by way of the hasher's keys.
+    let keyed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), wall);
+    random.copy_from_slice(&keyed.to_le_bytes());
+    wall ^ u64::from_le_bytes(random)
+}
+
+/// In which of its two places the filter stands.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Down,
+    Up,
+}
+
+#[derive(Debug)]
+struct Root {
+    context: u32,
+    place: Place,
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        if let Ok(Some(id)) = hostcalls::get_property(vec!["plugin_root_id"]) {
+            self.place = if id == b"lasso.up" { Place::Up } else { Place::Down };
+        }
+        let bytes = if size == 0 {
+            None
+        } else {
+            hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten()
+        };
+        let Some(bytes) = bytes else {
+            let _ = hostcalls::log(
+                LogLevel::Error,
+                "lasso: no catalog: set the plugin's `configuration` to a google.protobuf.Struct",
+            );
+            return false;
+        };
+        let moment = Envoy.now();
+        let taken =
+            worker().try_borrow_mut().map_or(Err("busy".to_owned()), |mut worker| worker.configure(&bytes, moment.at));
+        match taken {
+            Ok(()) => {
+                let _ = hostcalls::set_tick_period(TICK);
+                true
+            }
+            Err(reason) => {
+                let _ = hostcalls::log(LogLevel::Error, &format!("lasso: catalog refused: {reason}"));
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let worker = worker();
+        let Ok(mut worker) = worker.try_borrow_mut() else { return };
+        // DOWN's and UP's roots, and superseded ones, all tick: one of them does the work.
+        if worker.owns_tick(self.context) {
+            flush(worker.stats());
+        }
+    }
+
+    fn create_http_context(&self, _context: u32) -> Option<Box<dyn HttpContext>> {
+        Some(match self.place {
+            Place::Down => Box::new(DownContext(Down::new(Envoy, worker()))),
+            Place::Up => Box::new(UpContext(Up::new(Envoy, worker()))),
+        })
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+fn flush(stats: &mut Stats) {
+    METRICS.with_borrow_mut(|ids| {
+        if ids.is_empty() {
+            ids.extend(
+                COUNTERS.iter().filter_map(|(_, name)| hostcalls::define_metric(MetricType::Counter, name).ok()),
+            );
+        }
+        for (counter, amount) in stats.take() {
+            if let Some(id) = ids.get(counter) {
+                let _ = hostcalls::increment_metric(*id, amount);
+            }
+        }
+    });
+}
+
+const fn action(flow: Flow) -> Action {
+    match flow {
+        Flow::Continue => Action::Continue,
+        Flow::Pause => Action::Pause,
+    }
+}
+
+#[derive(Debug)]
+struct DownContext(Down<Envoy>);
+
+impl Context for DownContext {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _trailers: usize) {
+        self.0.dispatched(token, headers > 0, body_size);
+    }
+
+    fn on_done(&mut self) -> bool {
+        self.0.done();
+        true
+    }
+}
+
+impl HttpContext for DownContext {
+    fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
+        action(self.0.request_headers(end))
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        action(self.0.request_body(size, end))
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        action(self.0.request_trailers())
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, _end: bool) -> Action {
+        action(self.0.response_headers())
+    }
+}
+
+#[derive(Debug)]
+struct UpContext(Up<Envoy>);
+
+impl Context for UpContext {
+    fn on_done(&mut self) -> bool {
+        self.0.done();
+        true
+    }
+}
+
+impl HttpContext for UpContext {
+    fn on_http_request_headers(&mut self, _count: usize, _end: bool) -> Action {
+        action(self.0.request_headers())
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
+        action(self.0.response_headers(end))
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        action(self.0.response_body(size, end))
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        action(self.0.response_trailers())
+    }
+}
+
+/// The real Envoy. Without size: every call goes to the context Envoy is running.
+#[derive(Debug, Clone, Copy)]
+struct Envoy;
+
+impl Host for Envoy {
+    fn now(&self) -> Moment {
+        let since = ORIGIN.with(Instant::elapsed);
+        let micros = since.as_micros() as u64;
+        Moment { at: Timestamp::from_millis(EPOCH_MS + micros / 1_000), micros: Micros(micros) }
+    }
+
+    fn request_headers(&self) -> Headers {
+        hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+    }
+
+    fn set_request_header(&self, name: &str, value: Option<&str>) {
+        let _ = hostcalls::set_map_value(MapType::HttpRequestHeaders, name, value);
+    }
+
+    fn request_body(&self, size: usize) -> Vec<u8> {
+        hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten().unwrap_or_default()
+    }
+
+    fn set_request_body(&self, old_size: usize, body: &[u8]) {
+        let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, old_size, body);
+    }
+
+    fn response_header(&self, name: &str) -> Option<Vec<u8>> {
+        hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten()
+    }
+
+    fn set_response_header(&self, name: &str, value: Option<&str>) {
+        let _ = hostcalls::set_map_value(MapType::HttpResponseHeaders, name, value);
+    }
+
+    fn response_body(&self, size: usize) -> Vec<u8> {
+        hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten().unwrap_or_default()
+    }
+
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        hostcalls::get_property(path.to_vec()).ok().flatten()
+    }
+
+    fn set_property(&self, name: &str, value: &[u8]) {
+        let _ = hostcalls::set_property(vec![name], Some(value));
+    }
+
+    fn send_response(&self, status: u32, headers: &[(&str, &str)], body: &[u8]) {
+        let _ = hostcalls::send_http_response(status, headers.to_vec(), Some(body));
+    }
+
+    fn dispatch(&self, call: &Dispatch<'_>) -> Option<u32> {
+        let timeout = Duration::from_millis(u64::from(call.timeout_ms));
+        hostcalls::dispatch_http_call(call.cluster, call.headers.to_vec(), Some(call.body), Vec::new(), timeout).ok()
+    }
+
+    fn dispatched_header(&self, name: &str) -> Option<Vec<u8>> {
+        hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten()
+    }
+
+    fn dispatched_body(&self, size: usize) -> Vec<u8> {
+        hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size).ok().flatten().unwrap_or_default()
+    }
+}

@@ -1,0 +1,121 @@
+//! What this VM knows across requests.
+//!
+//! Duty: own the catalog in force, the ledger, the registry of exchanges that DOWN opened and UP looks up, the seed and the counters.
+//! Invariant: one writer (the VM is single-threaded); it survives configuration pushes, which only replace the catalog. Requests in flight keep the catalog
+//! they started with.
+//! Bound: one registry entry a request in flight, removed when DOWN is done.
+//! Leaves to others: what to do with any of it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use lasso_routing::Catalog;
+use lasso_routing::breaker::Transition;
+use lasso_routing::ledger::{End, Ledger};
+use lasso_routing::time::Timestamp;
+
+use crate::exchange::Exchange;
+use crate::stats::{Counter, Stats};
+
+/// The state of one VM.
+#[derive(Debug)]
+pub struct Worker {
+    catalog: Option<Rc<Catalog>>,
+    ledger: Ledger,
+    exchanges: BTreeMap<u32, Rc<RefCell<Exchange>>>,
+    next_number: u32,
+    chance: u64,
+    stats: Stats,
+    ticker: Option<u32>,
+}
+
+impl Worker {
+    /// A worker without a catalog; `seed` makes its choices differ from those of its siblings.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            catalog: None,
+            ledger: Ledger::new(seed),
+            exchanges: BTreeMap::new(),
+            next_number: 0,
+            chance: seed,
+            stats: Stats::default(),
+            ticker: None,
+        }
+    }
+
+    /// Takes a plugin configuration. DOWN and UP are configured with the same one: the second is recognised by its generation.
+    ///
+    /// # Errors
+    /// What is wrong with it; the catalog in force stays.
+    pub fn configure(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), String> {
+        let spec = lasso_proto::catalog::decode(bytes).map_err(|error| error.to_string())?;
+        if self.catalog.as_ref().is_some_and(|catalog| catalog.generation() == spec.generation) {
+            return Ok(());
+        }
+        let catalog = Catalog::try_from(spec).map_err(|error| error.to_string())?;
+        self.ledger.adopt(&catalog, now);
+        self.catalog = Some(Rc::new(catalog));
+        Ok(())
+    }
+
+    /// The catalog in force.
+    #[must_use]
+    pub fn catalog(&self) -> Option<Rc<Catalog>> {
+        self.catalog.clone()
+    }
+
+    /// What was learned.
+    pub fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// Writes an attempt's end into the ledger.
+    pub fn settle(&mut self, end: &End<'_>) {
+        if matches!(self.ledger.settle(end), Some(Transition::Opened { .. })) {
+            self.stats.count(Counter::BreakersOpened);
+        }
+    }
+
+    /// The counters.
+    pub fn stats(&mut self) -> &mut Stats {
+        &mut self.stats
+    }
+
+    /// A fresh random number (splitmix64).
+    pub fn chance(&mut self) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.chance;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Opens an exchange under a number of its own; UP finds it by that number.
+    pub fn open(&mut self, make: impl FnOnce(u32) -> Exchange) -> Rc<RefCell<Exchange>> {
+        let number = self.next_number;
+        self.next_number = self.next_number.wrapping_add(1);
+        let exchange = Rc::new(RefCell::new(make(number)));
+        self.exchanges.insert(number, Rc::clone(&exchange));
+        exchange
+    }
+
+    /// The exchange of that number, while its request lives.
+    #[must_use]
+    pub fn exchange(&self, number: u32) -> Option<Rc<RefCell<Exchange>>> {
+        self.exchanges.get(&number).cloned()
+    }
+
+    /// Forgets an exchange.
+    pub fn close(&mut self, number: u32) {
+        self.exchanges.remove(&number);
+    }
+
+    /// Whether the root context `context` does the periodic work: the newest that ever ticked, since a configuration push makes new roots and the old ones stop.
+    pub fn owns_tick(&mut self, context: u32) -> bool {
+        let owner = self.ticker.map_or(context, |ticker| ticker.max(context));
+        self.ticker = Some(owner);
+        owner == context
+    }
+}
