@@ -135,7 +135,7 @@ impl<H: Host> Down<H> {
             Err(error) => return self.refuse(u32::from(error.http_status()), error.id().as_raw(), &error.error()),
         };
         let target = resolve(catalog, &client.host, &client.path, &|name| client.lasso_header(name));
-        match payload {
+        let flow = match payload {
             Payload::Single(call) => {
                 let id = call.id.map_or("null", |id| id.as_raw());
                 match target {
@@ -147,7 +147,11 @@ impl<H: Host> Down<H> {
                 Ok(target) => self.batch(catalog, &client, target, &items),
                 Err(error) => self.refuse_target("null", &error),
             },
+        };
+        if let State::Routed(exchange) = &self.state {
+            self.worker.borrow_mut().keep(&mut exchange.borrow_mut(), body);
         }
+        flow
     }
 
     fn single(&mut self, catalog: &Rc<Catalog>, client: &Client, target: Target, call: &Call<'_>, body: &[u8]) -> Flow {
@@ -165,35 +169,35 @@ impl<H: Host> Down<H> {
             }
             Screened::Wanted(wanted) => wanted,
         };
-        match self.exchange(catalog, target, call, wanted, body) {
+        let exchange = match self.exchange(catalog, target, call, wanted) {
+            Ok(exchange) => exchange,
             Err(error) => {
                 self.respond(200, &reply::error(id, &error));
-                Flow::Pause
+                return Flow::Pause;
             }
-            Ok((exchange, rewritten)) => {
-                let copies = copies(catalog, &exchange.borrow());
-                if copies > 1 {
-                    return self.broadcast(exchange, copies);
-                }
-                if rewritten {
-                    let body = exchange.borrow().ask.body.clone();
-                    self.host.set_request_body(self.body_size, &body);
-                    self.host.set_request_header("content-length", Some(&body.len().to_string()));
-                }
-                self.commit(client, exchange)
-            }
+        };
+        let copies = copies(catalog, &exchange.borrow());
+        if copies > 1 {
+            exchange.borrow_mut().ask.keep(body);
+            return self.broadcast(exchange, copies);
         }
+        let rewritten = std::mem::take(&mut exchange.borrow_mut().ask.body);
+        if !rewritten.is_empty() {
+            self.host.set_request_body(self.body_size, &rewritten);
+            self.host.set_request_header("content-length", Some(&rewritten.len().to_string()));
+            exchange.borrow_mut().ask.body = rewritten;
+        }
+        self.commit(client, exchange)
     }
 
-    /// Plans the call. Says beside the exchange whether its body is another than the client's.
+    /// Plans the call. Its body is kept only where it is another than the client's.
     fn exchange(
         &self,
         catalog: &Rc<Catalog>,
         target: Target,
         call: &Call<'_>,
         wanted: Wanted,
-        body: &[u8],
-    ) -> Result<(Rc<RefCell<Exchange>>, bool), RpcError> {
+    ) -> Result<Rc<RefCell<Exchange>>, RpcError> {
         let now = self.host.now();
         let mut worker = self.worker.borrow_mut();
         let seed = worker.chance();
@@ -211,8 +215,7 @@ impl<H: Host> Down<H> {
             none.error(catalog, &call.method)
         })?;
         let id = call.id.map_or("0", |id| id.as_raw()).to_owned();
-        let rewritten = rewritten(call, &wanted, &id);
-        let is_rewritten = rewritten.is_some();
+        let body = rewritten(call, &wanted, &id).unwrap_or_default();
         let told = target.include_meta != Meta::None;
         let ask = Ask {
             target,
@@ -223,13 +226,13 @@ impl<H: Host> Down<H> {
             notification: call.id.is_none(),
             filter: wanted.filter,
             params: call.params.map(str::to_owned).filter(|_| plan.attempts == Attempts::Once),
-            body: rewritten.unwrap_or_else(|| body.to_vec()),
+            body,
         };
         let exchange = worker.open(|number| Exchange::new(number, Rc::clone(catalog), ask, plan, now, seed));
         if told {
             exchange.borrow_mut().selection = self.host.now().since(now);
         }
-        Ok((exchange, is_rewritten))
+        Ok(exchange)
     }
 
     /// Publishes the plan and hands the request to the router. The header writes come last: they make Envoy look at the route again.
@@ -277,6 +280,19 @@ impl<H: Host> Down<H> {
                 self.host.set_response_header(":status", Some("200"));
                 self.pass_with_meta(&exchange)
             }
+        }
+    }
+
+    /// Bytes of a response: held back while DOWN looks for a better answer, since letting a body go lets its paused head go too.
+    pub fn response_body(&self) -> Flow {
+        match &self.state {
+            State::Relaying(..) => Flow::Pause,
+            State::Passing
+            | State::Holding(_)
+            | State::Routed(_)
+            | State::Batching(_)
+            | State::Broadcasting(_)
+            | State::Answered => Flow::Continue,
         }
     }
 
@@ -369,7 +385,7 @@ impl<H: Host> Down<H> {
         let now = self.host.now();
         let mut worker = self.worker.borrow_mut();
         let mut exchange = exchange.borrow_mut();
-        worker.close(exchange.number);
+        worker.close(&exchange);
         exchange.conclude(&mut worker, now);
     }
 

@@ -47,8 +47,17 @@ pub struct Ask {
     pub filter: Option<FilterOp>,
     /// Raw params of a call that is sent once; the hash of a transaction that a node already knows is made from them.
     pub params: Option<String>,
-    /// Body as it goes to a provider.
+    /// Body as it goes to a provider; empty when too much is kept already.
     pub body: Vec<u8>,
+}
+
+impl Ask {
+    /// Keeps the client's body, unless another is sent.
+    pub fn keep(&mut self, body: &[u8]) {
+        if self.body.is_empty() {
+            self.body = body.to_vec();
+        }
+    }
 }
 
 /// One attempt.
@@ -121,6 +130,8 @@ pub struct Exchange {
     pub attempts: Vec<Attempt>,
     /// What the client gets.
     pub fate: Fate,
+    /// Bytes of the body that the worker counts as kept.
+    pub kept: usize,
     /// The client is gone or answered: attempts that end now count for nothing.
     pub closed: bool,
     next: usize,
@@ -145,6 +156,7 @@ impl Exchange {
             request_id,
             attempts: Vec::with_capacity(2),
             fate: Fate::Open,
+            kept: 0,
             closed: false,
             next: 0,
             null_seen: false,

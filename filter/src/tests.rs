@@ -205,6 +205,7 @@ fn a_cluster_without_hosts_is_passed_over_by_a_sub_request() {
     // The router answers 503 by itself: UP never ran.
     request.envoy.0.properties.borrow_mut().insert("response.flags".into(), 2_u64.to_le_bytes().to_vec());
     assert_eq!(request.down.response_headers(), Flow::Pause);
+    assert_eq!(request.down.response_body(), Flow::Pause, "the local reply's body would let its head go");
     let dispatched = request.envoy.0.dispatched.borrow().clone();
     assert_eq!((dispatched[0].cluster.as_str(), dispatched[0].path.as_str()), ("lasso/ethereum/b/http", "/v2/b-key"));
     request.envoy.respond("200", OK);

@@ -176,6 +176,10 @@ impl HttpContext for DownContext {
     fn on_http_response_headers(&mut self, _count: usize, _end: bool) -> Action {
         action(self.0.response_headers())
     }
+
+    fn on_http_response_body(&mut self, _size: usize, _end: bool) -> Action {
+        action(self.0.response_body())
+    }
 }
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! Duty: own the catalog in force, the ledger, the registry of exchanges that DOWN opened and UP looks up, the seed and the counters.
 //! Invariant: one writer (the VM is single-threaded); it survives configuration pushes, which only replace the catalog. Requests in flight keep the catalog
 //! they started with.
-//! Bound: one registry entry a request in flight, removed when DOWN is done.
+//! Bound: one registry entry a request in flight, removed when DOWN is done; 64 MiB of their bodies.
 //! Leaves to others: what to do with any of it.
 
 use std::cell::RefCell;
@@ -18,6 +18,9 @@ use lasso_routing::time::Timestamp;
 use crate::exchange::Exchange;
 use crate::stats::{Counter, Stats};
 
+/// Request bodies that are kept at once: a VM's memory never shrinks.
+const MOST_KEPT_BYTES: usize = 64 * 1024 * 1024;
+
 /// The state of one VM.
 #[derive(Debug)]
 pub struct Worker {
@@ -25,6 +28,7 @@ pub struct Worker {
     ledger: Ledger,
     exchanges: BTreeMap<u32, Rc<RefCell<Exchange>>>,
     next_number: u32,
+    kept_bytes: usize,
     chance: u64,
     stats: Stats,
     ticker: Option<u32>,
@@ -39,6 +43,7 @@ impl Worker {
             ledger: Ledger::new(seed),
             exchanges: BTreeMap::new(),
             next_number: 0,
+            kept_bytes: 0,
             chance: seed,
             stats: Stats::default(),
             ticker: None,
@@ -107,9 +112,26 @@ impl Worker {
         self.exchanges.get(&number).cloned()
     }
 
+    /// Keeps the body of a request that the router sends, in case DOWN has to send it too. Over [`MOST_KEPT_BYTES`] in
+    /// flight it is let go: then what Envoy cannot route fails.
+    pub fn keep(&mut self, exchange: &mut Exchange, body: Vec<u8>) {
+        if exchange.ask.body.is_empty() {
+            exchange.ask.body = body;
+        }
+        let length = exchange.ask.body.len();
+        if self.kept_bytes + length > MOST_KEPT_BYTES {
+            exchange.ask.body = Vec::new();
+            return;
+        }
+        self.kept_bytes += length;
+        exchange.kept = length;
+    }
+
     /// Forgets an exchange.
-    pub fn close(&mut self, number: u32) {
-        self.exchanges.remove(&number);
+    pub fn close(&mut self, exchange: &Exchange) {
+        if self.exchanges.remove(&exchange.number).is_some() {
+            self.kept_bytes = self.kept_bytes.saturating_sub(exchange.kept);
+        }
     }
 
     /// Whether the root context `context` does the periodic work: the newest that ever ticked, since a configuration push makes new roots and the old ones stop.

@@ -23,6 +23,9 @@ impl<H: Host> Down<H> {
     /// Sends the next attempt; answers the client when none is left.
     pub(super) fn relay(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Flow {
         self.worker.borrow_mut().stats().count(Counter::Relayed);
+        if exchange.borrow().ask.body.is_empty() {
+            return self.fail(exchange);
+        }
         loop {
             let now = self.host.now();
             let token = {
