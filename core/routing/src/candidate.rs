@@ -13,9 +13,9 @@ use need::Need;
 pub use reason::{Because, Degraded, Rejection};
 
 use crate::breaker::Admission;
-use crate::catalog::{Chain, Member, Provider, Transport};
+use crate::catalog::{Chain, Keyed, Member, Provider, Transport};
 use crate::head::Head;
-use crate::ledger::{HeadView, Ledger};
+use crate::ledger::{HeadView, Ledger, Limits, Look};
 use crate::plan::Question;
 use crate::strategy::{Row, Tier};
 use crate::time::Millis;
@@ -26,6 +26,8 @@ pub(crate) struct Screening<'a> {
     pub(crate) chain: &'a Chain,
     pub(crate) ledger: &'a Ledger,
     pub(crate) question: &'a Question<'a>,
+    /// The question's method, as the catalog's tables know it.
+    pub(crate) keyed: Keyed<'a>,
     /// By place.
     pub(crate) heads: &'a [Head],
     pub(crate) view: HeadView,
@@ -47,8 +49,10 @@ impl Screening<'_> {
         let mut turned = Turned::default();
         rows.clear();
         for (place, member) in self.members() {
-            match self.admitted(member).and_then(|tier| self.objection(place, member, &need).map_or(Ok(tier), Err)) {
-                Ok(tier) => rows.push(self.row(place, member, tier, 0)),
+            let Some(look) = self.look(member) else { continue };
+            let judged = self.admitted(member, &look);
+            match judged.and_then(|tier| self.objection(place, member, &look, &need).map_or(Ok(tier), Err)) {
+                Ok(tier) => rows.push(self.row(place, member, &look, tier, 0)),
                 Err(because) => turned.rejected.push(Rejection { channel: member.channel, because }),
             }
         }
@@ -68,18 +72,20 @@ impl Screening<'_> {
         })
     }
 
+    fn look(&self, member: &Member) -> Option<Look<'_>> {
+        self.ledger.look(member.channel, self.question.now)
+    }
+
     /// Filters 1 and 2.
-    fn admitted(&self, member: &Member) -> Result<Tier, Because> {
+    fn admitted(&self, member: &Member, look: &Look<'_>) -> Result<Tier, Because> {
         if self.question.target.transport.is_some_and(|asked| asked != member.transport) {
             return Err(Because::OtherTransport);
         }
         if member.transport == Transport::Ws {
             return Err(Because::NotConnected);
         }
-        match self.ledger.admission(member.channel, self.question.now) {
-            Admission::Admitted if self.ledger.limited_until(member.channel, self.question.now).is_some() => {
-                Ok(Tier::RateLimited)
-            }
+        match look.admission {
+            Admission::Admitted if look.limited_until.is_some() => Ok(Tier::RateLimited),
             Admission::Admitted => Ok(Tier::Closed),
             Admission::Trial => Ok(Tier::HalfOpen),
             Admission::Rejected { until } => Err(Because::BreakerOpen { wait: until.since(self.question.now) }),
@@ -87,15 +93,12 @@ impl Screening<'_> {
     }
 
     /// Filters 3 to 6.
-    fn objection(&self, place: usize, member: &Member, need: &Need) -> Option<Because> {
+    fn objection(&self, place: usize, member: &Member, look: &Look<'_>, need: &Need) -> Option<Because> {
         let provider = self.chain.providers.get(usize::from(member.provider))?;
         self.declared(provider, need)
-            .or_else(|| self.learned(member, need))
+            .or_else(|| self.learned(look.limits?, need))
             .or_else(|| self.behind(place, need))
-            .or_else(|| {
-                let wait = self.ledger.budget_wait(member.channel, self.question.now);
-                (wait > Millis::ZERO).then_some(Because::BudgetSpent { wait })
-            })
+            .or_else(|| (look.budget_wait > Millis::ZERO).then_some(Because::BudgetSpent { wait: look.budget_wait }))
             .or_else(|| {
                 let excluded = self.question.target.exclude.contains(&usize::from(member.provider));
                 excluded.then_some(Because::Excluded)
@@ -103,7 +106,7 @@ impl Screening<'_> {
     }
 
     fn declared(&self, provider: &Provider, need: &Need) -> Option<Because> {
-        if provider.unsupported.has(self.question.method) {
+        if provider.unsupported.has(self.keyed) {
             return Some(Because::UnsupportedMethod);
         }
         if let (Some(most), Some(span)) = (provider.max_block_range, need.span)
@@ -120,8 +123,7 @@ impl Screening<'_> {
         (deep && !provider.archival).then_some(Because::NotArchival)
     }
 
-    fn learned(&self, member: &Member, need: &Need) -> Option<Because> {
-        let limits = self.ledger.limits(member.channel)?;
+    fn learned(&self, limits: &Limits, need: &Need) -> Option<Because> {
         let now = self.question.now;
         if let Some(wait) = limits.banned(self.question.method, now) {
             return Some(Because::LacksMethod { wait });
@@ -153,23 +155,22 @@ impl Screening<'_> {
         need.newest.filter(|&newest| newest > presumed).map(|block| Because::BlockAhead { block, head: presumed })
     }
 
-    fn row(&self, place: usize, member: &Member, tier: Tier, badness: u64) -> Row {
+    fn row(&self, place: usize, member: &Member, look: &Look<'_>, tier: Tier, badness: u64) -> Row {
         let provider = self.chain.providers.get(usize::from(member.provider));
-        let limited = self.ledger.limited_until(member.channel, self.question.now);
         Row {
             channel: member.channel,
             place: place as u16,
             provider: member.provider,
             transport: member.transport,
             tier,
-            limited_until: limited.map_or(0, |until| until.as_millis()),
+            limited_until: look.limited_until.map_or(0, |until| until.as_millis()),
             priority: provider.map_or(u32::MAX, |provider| provider.priority),
-            cost: provider.filter(|_| self.priced).map_or(0.0, |provider| provider.costs.of(self.question.method)),
+            cost: provider.filter(|_| self.priced).map_or(0.0, |provider| provider.costs.of(self.keyed) as f32),
             expected: 0.0,
             index: 0.0,
             weight: 0.0,
             failing: false,
-            in_flight: self.ledger.in_flight(member.channel),
+            in_flight: look.in_flight,
             head: self.heads.get(place).and_then(|head| head.number).unwrap_or(0),
             badness,
         }
@@ -177,15 +178,18 @@ impl Screening<'_> {
 
     /// Fail open: of those that only filters 3 to 6 turned away, the mildest group.
     fn keep_least_bad(&self, rows: &mut Vec<Row>, turned: &mut Turned) {
-        let Some(mildest) = turned.rejected.iter().filter_map(|rejection| rejection.because.fault()).min() else { return };
+        let Some(mildest) = turned.rejected.iter().filter_map(|rejection| rejection.because.fault()).min() else {
+            return;
+        };
         for (place, member) in self.members() {
             let rejection = turned.rejected.iter().find(|rejection| rejection.channel == member.channel);
             let Some(because) = rejection.map(|rejection| rejection.because) else { continue };
             if because.fault() == Some(mildest)
-                && let Ok(tier) = self.admitted(member)
+                && let Some(look) = self.look(member)
+                && let Ok(tier) = self.admitted(member, &look)
             {
                 let head = self.heads.get(place).and_then(|head| head.number).unwrap_or(0);
-                rows.push(self.row(place, member, tier, because.badness(head)));
+                rows.push(self.row(place, member, &look, tier, because.badness(head)));
             }
         }
         turned.rejected.retain(|rejection| rejection.because.fault() != Some(mildest));
@@ -196,26 +200,27 @@ impl Screening<'_> {
     /// then those whose opening ends soonest.
     pub(crate) fn last_resort(&self) -> Option<Row> {
         let need = Need::of(self.question, self.view.best);
-        let open = self.members().filter_map(|(place, member)| match self.admitted(member) {
-            Err(Because::BreakerOpen { wait }) => Some((self.objection(place, member, &need).is_some(), wait, place, member)),
-            Ok(_) | Err(_) => None,
+        let open = self.members().filter_map(|(place, member)| {
+            let look = self.look(member)?;
+            let Err(Because::BreakerOpen { wait }) = self.admitted(member, &look) else { return None };
+            Some((self.objection(place, member, &look, &need).is_some(), wait, place, member))
         });
         let free = |member: &Member| self.ledger.last_resort(member.channel, self.question.now) == Admission::Trial;
         let (_, _, place, member) =
             open.filter(|(.., member)| free(member)).min_by_key(|&(unfit, wait, place, _)| (unfit, wait, place))?;
-        Some(self.row(place, member, Tier::HalfOpen, 0))
+        Some(self.row(place, member, &self.look(member)?, Tier::HalfOpen, 0))
     }
 
     /// When asking again could help.
     pub(crate) fn retry_after(&self) -> Millis {
         const WITHOUT_A_CLUE: Millis = Millis::from_secs(1);
         let now = self.question.now;
-        let waits = self.members().filter_map(|(_, member)| match self.admitted(member) {
-            Err(Because::BreakerOpen { wait }) => match self.ledger.last_resort(member.channel, now) {
+        let waits = self.members().filter_map(|(_, member)| {
+            let Err(Because::BreakerOpen { wait }) = self.admitted(member, &self.look(member)?) else { return None };
+            match self.ledger.last_resort(member.channel, now) {
                 Admission::Rejected { until } => Some(wait.min(until.since(now))),
                 Admission::Admitted | Admission::Trial => Some(wait),
-            },
-            Ok(_) | Err(_) => None,
+            }
         });
         waits.min().unwrap_or(WITHOUT_A_CLUE).max(Millis(1))
     }

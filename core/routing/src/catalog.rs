@@ -15,6 +15,7 @@ use std::fmt;
 
 pub use error::{CatalogError, Mistake};
 use lasso_jsonrpc::method::Method;
+pub(crate) use rules::Keyed;
 pub use rules::MethodRule;
 use rules::{Costs, MethodRules, MethodSet};
 pub use spec::CatalogSpec;

@@ -41,10 +41,7 @@ mod tests {
         let mut chance = Chance::new(7);
         let mut hits = [0_u32; 5];
         (0..50_000).for_each(|_| hits[chance.below(5)] += 1);
-        assert!(
-            hits.iter().all(|&hit| (9_500..10_500).contains(&hit)),
-            "{hits:?}"
-        );
+        assert!(hits.iter().all(|&hit| (9_500..10_500).contains(&hit)), "{hits:?}");
         assert_eq!(chance.below(0), 0);
     }
 

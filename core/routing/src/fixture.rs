@@ -208,7 +208,13 @@ impl World {
         self.ledger.begin(&plan.candidates[place], plan, self.now)
     }
 
-    pub(crate) fn end<'a>(&self, begun: Begun, method: &'a Method<'a>, blocks: &'a Blocks, verdict: &'a Verdict) -> End<'a> {
+    pub(crate) fn end<'a>(
+        &self,
+        begun: Begun,
+        method: &'a Method<'a>,
+        blocks: &'a Blocks,
+        verdict: &'a Verdict,
+    ) -> End<'a> {
         End { begun, method, blocks, latency: Micros(20_000), verdict, head: None, now: self.now }
     }
 

@@ -130,7 +130,8 @@ impl Heads {
             return Head::default();
         }
         let frozen = shown.last.since(shown.first).0 > block_time.0.saturating_mul(FROZEN_AFTER);
-        let gained = if frozen { 0 } else { silent.0 / block_time.0.max(1) };
+        // The usual answer is younger than a block: then there is nothing to divide.
+        let gained = if frozen || silent < block_time { 0 } else { silent.0 / block_time.0.max(1) };
         Head { number: Some(shown.number.saturating_add(gained)), proved: shown.proved >= shown.number }
     }
 }
@@ -155,19 +156,33 @@ pub(crate) const fn default_max_lag(block_time: Millis) -> u64 {
 
 /// The highest believed head.
 pub(crate) fn best(heads: &[Head], max_lag: u64) -> Option<u64> {
-    let known = || heads.iter().enumerate().filter_map(|(place, head)| head.number.map(|number| (place, number, head.proved)));
-    let mut below = u64::MAX;
-    let mut first_round = true;
+    // Nearly always the two highest support each other; one pass finds that out.
+    let (mut first, mut second) = (Head::default(), Head::default());
+    for head in heads {
+        if head.number > first.number {
+            (first, second) = (*head, first);
+        } else if head.number > second.number || second.number.is_none() {
+            second = *head;
+        }
+    }
+    let highest = first.number?;
+    let Some(next) = second.number else { return Some(highest) };
+    if first.proved || highest - next <= max_lag { Some(highest) } else { best_below(heads, highest, max_lag) }
+}
+
+/// The highest head lower than that one which a second one supports or a block proves.
+fn best_below(heads: &[Head], highest: u64, max_lag: u64) -> Option<u64> {
+    let mut below = highest;
     loop {
-        // The highest not looked at yet; usually the first is believed and the loop ends.
-        let next = known().filter(|&(_, number, _)| first_round || number < below).max_by_key(|&(_, number, proved)| (number, proved));
-        let (place, number, proved) = next?;
-        let supported = || known().any(|(other, theirs, _)| other != place && theirs.abs_diff(number) <= max_lag);
-        let alone = || known().count() == 1;
-        if proved || supported() || alone() {
+        let lower =
+            || heads.iter().filter_map(|head| Some((head.number?, head.proved))).filter(|(number, _)| *number < below);
+        let (number, proved) = lower().max()?;
+        let near =
+            heads.iter().filter_map(|head| head.number).filter(|theirs| theirs.abs_diff(number) <= max_lag).count();
+        if proved || near > 1 {
             return Some(number);
         }
-        (below, first_round) = (number, false);
+        below = number;
     }
 }
 

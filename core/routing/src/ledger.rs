@@ -15,7 +15,6 @@ mod settle;
 
 use adopt::Era;
 use board::Board;
-pub(crate) use board::Figures;
 use budget::Bucket;
 use lasso_jsonrpc::block::Blocks;
 use lasso_jsonrpc::method::{Method, MethodClass};
@@ -24,6 +23,7 @@ pub(crate) use limits::Limits;
 use crate::breaker::{Admission, Breaker, Kind, State};
 use crate::catalog::{Catalog, ChainIdx, ChannelIdx, Member};
 use crate::chance::Chance;
+use crate::evidence::Standing;
 use crate::head::{Head, Heads, best, default_max_lag};
 use crate::mark::RateLimitMark;
 use crate::outcome::Verdict;
@@ -88,7 +88,8 @@ struct Account {
     id: Box<str>,
     breaker: Breaker,
     mark: RateLimitMark,
-    limits: Limits,
+    /// Boxed: most channels never show a limit.
+    limits: Option<Box<Limits>>,
     in_flight: u32,
     budget: Option<u16>,
 }
@@ -226,22 +227,25 @@ impl Ledger {
         self.accounts.get(channel.index()).map_or(Admission::Admitted, |account| account.breaker.admit(now))
     }
 
+    /// All that a screening asks of a channel, in one look. `None` for a channel of another catalog.
+    pub(crate) fn look(&self, channel: ChannelIdx, now: Timestamp) -> Option<Look<'_>> {
+        let account = self.accounts.get(channel.index())?;
+        let budget = account.budget.and_then(|budget| self.budgets.get(usize::from(budget)));
+        Some(Look {
+            admission: account.breaker.admit(now),
+            limited_until: account.mark.until(now),
+            in_flight: account.in_flight,
+            limits: account.limits.as_deref(),
+            budget_wait: budget.map_or(Millis::ZERO, |bucket| bucket.wait(now)),
+        })
+    }
+
     pub(crate) fn last_resort(&self, channel: ChannelIdx, now: Timestamp) -> Admission {
         self.accounts.get(channel.index()).map_or(Admission::Trial, |account| account.breaker.last_resort(now))
     }
 
     pub(crate) fn take_last_resort(&mut self, channel: ChannelIdx, now: Timestamp) -> bool {
         self.accounts.get_mut(channel.index()).is_some_and(|account| account.breaker.take_last_resort(now))
-    }
-
-    pub(crate) fn limits(&self, channel: ChannelIdx) -> Option<&Limits> {
-        self.accounts.get(channel.index()).map(|account| &account.limits).filter(|limits| !limits.is_empty())
-    }
-
-    /// How long until the channel's budget allows a call.
-    pub(crate) fn budget_wait(&self, channel: ChannelIdx, now: Timestamp) -> Millis {
-        let budget = self.accounts.get(channel.index()).and_then(|account| account.budget);
-        budget.and_then(|budget| self.budgets.get(usize::from(budget))).map_or(Millis::ZERO, |bucket| bucket.wait(now))
     }
 
     /// Fills `heads` with the head of each channel of a chain, by place, and says what is best among them.
@@ -270,14 +274,19 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn figures(&self, desk: Desk, place: usize, per_try: Millis, now: Timestamp) -> Option<Figures> {
+    pub(crate) fn standing(&self, desk: Desk, place: usize, per_try: Millis, now: Timestamp) -> Option<Standing> {
         let book = self.books.get(desk.chain.index())?;
         let speed = book.speeds.get(place).copied().unwrap_or(1.0);
-        book.open_board(desk.class)?.figures(place, speed, per_try, now)
+        book.open_board(desk.class)?.standing(place, speed, per_try, now)
     }
 
-    pub(crate) fn p99(&self, desk: Desk, place: usize, now: Timestamp) -> Option<Micros> {
-        self.books.get(desk.chain.index())?.open_board(desk.class)?.p99(place, now)
+    pub(crate) fn is_failing(&self, desk: Desk, place: usize) -> bool {
+        let board = self.books.get(desk.chain.index()).and_then(|book| book.open_board(desk.class));
+        board.is_some_and(|board| board.is_failing(place))
+    }
+
+    pub(crate) fn p99(&self, desk: Desk, place: usize) -> Option<Micros> {
+        self.books.get(desk.chain.index())?.open_board(desk.class)?.p99(place)
     }
 
     pub(crate) fn quiet(&self, desk: Desk, places: impl Iterator<Item = usize>, now: Timestamp) -> Option<usize> {
@@ -292,11 +301,23 @@ impl Ledger {
 
     /// Chance of this worker and nobody else.
     fn own_chance(&self, salt: &str) -> Chance {
-        let hash = salt.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = salt
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         Chance::new(self.seed ^ hash)
     }
+}
+
+/// What a screening asks of a channel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look<'a> {
+    pub(crate) admission: Admission,
+    pub(crate) limited_until: Option<Timestamp>,
+    pub(crate) in_flight: u32,
+    /// `None` when nothing was learned.
+    pub(crate) limits: Option<&'a Limits>,
+    /// How long until its budget allows a call.
+    pub(crate) budget_wait: Millis,
 }
 
 /// Whose evidence: a chain in a profile, and a class.

@@ -18,13 +18,15 @@
 //!
 //! Invariant: pure. Time and chance are arguments; nothing here reads a clock, does I/O, panics or depends on hash order.
 
+#![warn(missing_docs)]
+
 pub mod breaker;
 pub mod candidate;
 pub mod catalog;
 mod chance;
+pub mod evidence;
 #[cfg(test)]
 mod fixture;
-pub mod evidence;
 pub mod head;
 pub mod ledger;
 pub mod mark;

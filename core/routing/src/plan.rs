@@ -14,7 +14,7 @@ use lasso_jsonrpc::error::RpcError;
 use lasso_jsonrpc::method::{Method, MethodClass};
 
 use crate::candidate::{Degraded, Rejection, Screening, Turned};
-use crate::catalog::{Catalog, Chain, ChainIdx, ChannelIdx};
+use crate::catalog::{Catalog, Chain, ChainIdx, ChannelIdx, Keyed};
 use crate::chance::Chance;
 use crate::ledger::{Desk, HeadView, Ledger, Scratch};
 use crate::strategy::{Circumstances, Row, Strategy, Tier};
@@ -198,6 +198,7 @@ impl Planner<'_> {
             chain: self.chain,
             ledger,
             question: self.question,
+            keyed: Keyed::of(self.question.method),
             heads,
             view: view.unwrap_or(HeadView { best: None, max_lag: u64::MAX }),
             priced: self.strategy == Strategy::Cheapest,
@@ -214,36 +215,39 @@ impl Planner<'_> {
             turned.rejected.retain(|rejection| rejection.channel != row.channel);
             ledger.take_last_resort(row.channel, self.question.now);
             rows.push(row);
-            return Ok(self.finish(ledger, rows, turned, Some(Why::LastResort)));
+            return Ok(self.finish(ledger, rows, turned, self.deadline, Some(Why::LastResort)));
         }
         ledger.renew(self.desk.chain, self.desk.class, self.question.now);
-        self.weigh(ledger, rows);
+        let per_try = self.per_try(ledger, rows);
+        self.weigh(ledger, rows, per_try);
         self.rank(ledger, rows, turned.degraded.is_some());
         let front = self.put_in_front(ledger, rows, turned.degraded.is_some());
-        Ok(self.finish(ledger, rows, turned, front))
+        Ok(self.finish(ledger, rows, turned, per_try, front))
     }
 
     /// The figures that the strategy looks at.
-    fn weigh(&self, ledger: &Ledger, rows: &mut [Row]) {
+    fn weigh(&self, ledger: &Ledger, rows: &mut [Row], per_try: Millis) {
         if !self.strategy.weighs_evidence() {
             return;
         }
-        let per_try = self.per_try(ledger, rows);
         for row in rows {
-            if let Some(figures) = ledger.figures(self.desk, usize::from(row.place), per_try, self.question.now) {
-                row.expected = f64::from(figures.standing.expected);
-                row.index = f64::from(figures.standing.index);
-                row.weight = f64::from(figures.standing.n);
-                row.failing = figures.failing;
+            let place = usize::from(row.place);
+            if let Some(standing) = ledger.standing(self.desk, place, per_try, self.question.now) {
+                (row.expected, row.index, row.weight) = (standing.expected, standing.index, standing.n);
             }
+            row.failing = ledger.is_failing(self.desk, place);
         }
     }
 
     fn per_try(&self, ledger: &Ledger, rows: &[Row]) -> Millis {
+        // With nobody else to ask, cutting an attempt short would help nobody.
+        if rows.len() == 1 {
+            return self.deadline;
+        }
         if self.attempts != Attempts::Replay {
             return self.attempts.per_try(self.deadline, None);
         }
-        let slowest = rows.iter().filter_map(|row| ledger.p99(self.desk, usize::from(row.place), self.question.now)).max();
+        let slowest = rows.iter().filter_map(|row| ledger.p99(self.desk, usize::from(row.place))).max();
         self.attempts.per_try(self.deadline, slowest)
     }
 
@@ -288,15 +292,16 @@ impl Planner<'_> {
         Some(Why::Explored)
     }
 
-    fn finish(&self, ledger: &Ledger, rows: &[Row], turned: Turned, front: Option<Why>) -> Plan {
+    fn finish(&self, ledger: &Ledger, rows: &[Row], turned: Turned, per_try: Millis, front: Option<Why>) -> Plan {
         let rows = &rows[..rows.len().min(MOST_CANDIDATES)];
         let candidates: Vec<Candidate> = rows
             .iter()
             .enumerate()
-            .map(|(place, row)| Candidate { channel: row.channel, why: front.filter(|_| place == 0).unwrap_or(why(row)) })
+            .map(|(place, row)| Candidate {
+                channel: row.channel,
+                why: front.filter(|_| place == 0).unwrap_or(why(row)),
+            })
             .collect();
-        // With nobody else to ask, cutting an attempt short would help nobody.
-        let per_try = if rows.len() == 1 { self.deadline } else { self.per_try(ledger, rows) };
         Plan {
             candidates,
             chain: self.desk.chain,

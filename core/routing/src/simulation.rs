@@ -83,7 +83,8 @@ impl Simulation {
             self.due.pop();
             let Some((begun, who, micros)) = self.running[call].take() else { continue };
             let now = Timestamp::from_millis(when / 1_000);
-            let verdict = if self.chance.unit() <= self.providers[who].failing { failed(Category::Server) } else { DONE };
+            let verdict =
+                if self.chance.unit() <= self.providers[who].failing { failed(Category::Server) } else { DONE };
             let method = Method::of("eth_call");
             self.world.now = now;
             let end = End { latency: Micros(micros), ..self.world.end(begun, &method, &LATEST, &verdict) };

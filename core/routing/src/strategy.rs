@@ -107,6 +107,7 @@ pub(crate) enum Tier {
 /// One candidate with all the figures that a strategy may weigh.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
+    // Kept to one cache line: sorting moves whole rows.
     pub(crate) channel: ChannelIdx,
     /// Where it stands in the chain's list of channels.
     pub(crate) place: u16,
@@ -117,13 +118,13 @@ pub(crate) struct Row {
     pub(crate) limited_until: u64,
     pub(crate) priority: u32,
     /// Price for this method; infinite when unknown.
-    pub(crate) cost: f64,
+    pub(crate) cost: f32,
     /// Expected cost of an answer in microseconds, failures included.
-    pub(crate) expected: f64,
+    pub(crate) expected: f32,
     /// `expected`, seen with optimism.
-    pub(crate) index: f64,
+    pub(crate) index: f32,
     /// Weight of the evidence about its latency.
-    pub(crate) weight: f64,
+    pub(crate) weight: f32,
     /// Its evidence speaks against it: too few successes, or a run of failures.
     pub(crate) failing: bool,
     /// Its calls in this worker that have no answer yet.
@@ -133,6 +134,8 @@ pub(crate) struct Row {
     /// Least-bad order among candidates kept by fail-open: lower first.
     pub(crate) badness: u64,
 }
+
+const _: () = assert!(size_of::<Row>() <= 64);
 
 /// Uniform shuffle (Fisher-Yates).
 fn shuffle(rows: &mut [Row], chance: &mut Chance) {

@@ -10,7 +10,9 @@ use super::spec::{
     CATALOG_VERSION, CatalogSpec, ChainSpec, ChannelSpec, CostSpec, MethodRulesSpec, ProfileSpec, ProviderSpec,
     TransportSpec,
 };
-use super::{Catalog, CatalogError, Chain, ChainIdx, Channel, ChannelIdx, Member, Profile, ProfileIdx, Provider, Transport};
+use super::{
+    Catalog, CatalogError, Chain, ChainIdx, Channel, ChannelIdx, Member, Profile, ProfileIdx, Provider, Transport,
+};
 use crate::breaker::Policy;
 use crate::outcome::ErrorRule;
 use crate::strategy::Strategy;
@@ -83,7 +85,11 @@ impl Build {
                 cluster: spec.cluster.as_str().into(),
                 authority: spec.authority.as_str().into(),
                 path: spec.path.as_str().into(),
-                headers: spec.headers.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect(),
+                headers: spec
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+                    .collect(),
                 breaker: Policy::default(),
                 budget: None,
             });
@@ -117,7 +123,8 @@ impl Build {
     }
 
     fn chain(&mut self, path: &str, profile: ProfileIdx, spec: &ChainSpec) -> Result<(), CatalogError> {
-        let idx = u16::try_from(self.catalog.chains.len()).map_err(|_| error(path, "", Mistake::TooMany(usize::MAX)))?;
+        let idx =
+            u16::try_from(self.catalog.chains.len()).map_err(|_| error(path, "", Mistake::TooMany(usize::MAX)))?;
         self.name_chain(path, profile, ChainIdx(idx), spec)?;
         numbers_of_chain(path, spec)?;
         let strategy = Strategy::named(&spec.strategy)
@@ -197,10 +204,8 @@ impl Build {
         let mut channels: Vec<ChannelIdx> = Vec::with_capacity(spec.channels.len());
         for (place, id) in spec.channels.iter().enumerate() {
             let path = format!("{path}.channels[{place}]");
-            let channel = self
-                .catalog
-                .channel_named(id)
-                .ok_or_else(|| error(&path, "", Mistake::UnknownChannel(id.clone())))?;
+            let channel =
+                self.catalog.channel_named(id).ok_or_else(|| error(&path, "", Mistake::UnknownChannel(id.clone())))?;
             self.claim(&path, channel, chain)?;
             let transport = |channel: ChannelIdx| self.catalog.channels[channel.index()].transport;
             if channels.iter().any(|&other| transport(other) == transport(channel)) {
@@ -217,7 +222,8 @@ impl Build {
         let mut error_rules = Vec::with_capacity(limits.error_rules.len());
         for (place, rule) in limits.error_rules.iter().enumerate() {
             let path = format!("{path}.capabilities.error_rules[{place}]");
-            let rule = ErrorRule::try_from(rule).map_err(|wrong| error(&path, "", Mistake::ErrorRule(wrong.to_string())))?;
+            let rule =
+                ErrorRule::try_from(rule).map_err(|wrong| error(&path, "", Mistake::ErrorRule(wrong.to_string())))?;
             error_rules.push(rule);
         }
         Ok(Provider {
@@ -330,7 +336,10 @@ fn name(path: &str, name: &str, reserved: &[&str]) -> Result<(), CatalogError> {
     }
     // A channel's id has slashes; it never stands in a path.
     let slashes = !path.starts_with("channels[");
-    if name.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, ',' | '?' | '#') || (slashes && c == '/')) {
+    if name
+        .chars()
+        .any(|c| c.is_whitespace() || c.is_control() || matches!(c, ',' | '?' | '#') || (slashes && c == '/'))
+    {
         return Err(error(path, "", Mistake::BadName(name.to_owned())));
     }
     Ok(())
@@ -339,20 +348,32 @@ fn name(path: &str, name: &str, reserved: &[&str]) -> Result<(), CatalogError> {
 fn sendable(path: &str, spec: &ChannelSpec) -> Result<(), CatalogError> {
     let clean = |text: &str| !text.bytes().any(|byte| byte.is_ascii_control() || byte == 0x7f);
     if spec.cluster.is_empty() || !clean(&spec.cluster) {
-        return Err(error(path, "cluster", Mistake::Unsendable("a cluster's name is needed, without control characters")));
+        return Err(error(
+            path,
+            "cluster",
+            Mistake::Unsendable("a cluster's name is needed, without control characters"),
+        ));
     }
     if spec.authority.is_empty() || !clean(&spec.authority) {
         return Err(error(path, "authority", Mistake::Unsendable("a host is needed, without control characters")));
     }
     // The mistake does not repeat the path: it may hold a key.
     if !spec.path.starts_with('/') || !clean(&spec.path) || spec.path.contains(' ') {
-        return Err(error(path, "path", Mistake::Unsendable("must start with / and have no spaces or control characters")));
+        return Err(error(
+            path,
+            "path",
+            Mistake::Unsendable("must start with / and have no spaces or control characters"),
+        ));
     }
     for (header, value) in &spec.headers {
         let token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.!#$&'*+^`|~%".contains(&byte);
         if header.is_empty() || !header.bytes().all(token) || !clean(value) {
             let field = format!("headers[{header}]");
-            return Err(error(path, &field, Mistake::Unsendable("not a header: a lower-case name and a printable value")));
+            return Err(error(
+                path,
+                &field,
+                Mistake::Unsendable("not a header: a lower-case name and a printable value"),
+            ));
         }
     }
     Ok(())
@@ -365,9 +386,8 @@ fn method_rules(path: &str, spec: &MethodRulesSpec) -> Result<MethodRules, Catal
     }
     let mut strategies = Vec::with_capacity(spec.strategies.len());
     for (glob, strategy) in &spec.strategies {
-        let named = Strategy::named(strategy).ok_or_else(|| {
-            error(path, &format!("strategies[{glob}]"), Mistake::UnknownStrategy(strategy.clone()))
-        })?;
+        let named = Strategy::named(strategy)
+            .ok_or_else(|| error(path, &format!("strategies[{glob}]"), Mistake::UnknownStrategy(strategy.clone())))?;
         strategies.push((glob.as_str().into(), named));
     }
     Ok(MethodRules::new(spec, strategies))

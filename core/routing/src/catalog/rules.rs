@@ -66,10 +66,8 @@ impl MethodRules {
     }
 
     pub(super) fn of(&self, method: &Method<'_>) -> MethodRule {
-        match self.table.get(class_of(method).index()) {
-            Some(rule) if method.is_known() => *rule,
-            Some(_) | None => self.globs.rule(method),
-        }
+        let row = Keyed::of(method).class.and_then(|class| self.table.get(class.index()));
+        row.copied().unwrap_or_else(|| self.globs.rule(method))
     }
 }
 
@@ -109,9 +107,19 @@ fn name_of(class: MethodClass) -> &'static str {
     name.split_once(['<', '>']).map_or(name, |(method, _)| method)
 }
 
-/// The tables' key. Not the class of the call: a batch has one of its own, and its methods keep theirs.
-fn class_of(method: &Method<'_>) -> MethodClass {
-    MethodClass::of(method, &Blocks::None)
+/// A method with its key in these tables: its own class if it is a known one. Not the class of the call: a batch has one of its own, and
+/// its methods keep theirs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keyed<'a> {
+    name: &'a str,
+    class: Option<MethodClass>,
+}
+
+impl<'a> Keyed<'a> {
+    pub(crate) fn of(method: &Method<'a>) -> Self {
+        let class = method.is_known().then(|| MethodClass::of(method, &Blocks::None));
+        Self { name: method.name(), class }
+    }
 }
 
 /// Which methods, by globs.
@@ -127,18 +135,16 @@ const _: () = assert!(MethodClass::COUNT <= 128);
 impl MethodSet {
     pub(super) fn new(globs: &[String]) -> Self {
         let matches = |name: &str| globs.iter().any(|pattern| glob(pattern, name));
-        let classes = MethodClass::all().filter(|&class| matches(name_of(class))).fold(0, |set, class| set | bit(class));
+        let classes =
+            MethodClass::all().filter(|&class| matches(name_of(class))).fold(0, |set, class| set | bit(class));
         Self { globs: globs.iter().map(|pattern| pattern.as_str().into()).collect(), classes }
     }
 
-    pub(crate) fn has(&self, method: &Method<'_>) -> bool {
-        if self.globs.is_empty() {
-            return false;
+    pub(crate) fn has(&self, method: Keyed<'_>) -> bool {
+        match method.class {
+            Some(class) => self.classes & bit(class) != 0,
+            None => self.globs.iter().any(|pattern| glob(pattern, method.name)),
         }
-        if method.is_known() {
-            return self.classes & bit(class_of(method)) != 0;
-        }
-        self.globs.iter().any(|pattern| glob(pattern, method.name()))
     }
 }
 
@@ -166,13 +172,13 @@ impl Costs {
         }
     }
 
-    pub(crate) fn of(&self, method: &Method<'_>) -> f64 {
+    pub(crate) fn of(&self, method: Keyed<'_>) -> f64 {
         match self {
             Self::Flat(cost) => *cost,
-            Self::ByMethod { globs, table } => match table.get(class_of(method).index()) {
-                Some(cost) if method.is_known() => *cost,
-                Some(_) | None => price(globs, method.name()),
-            },
+            Self::ByMethod { globs, table } => method
+                .class
+                .and_then(|class| table.get(class.index()).copied())
+                .unwrap_or_else(|| price(globs, method.name)),
         }
     }
 }

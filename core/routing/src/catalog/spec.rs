@@ -6,6 +6,7 @@
 //! Leaves to others: reading `lasso.yaml` (control-plane `config`), protobuf (`lasso-proto`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +39,8 @@ pub struct CatalogSpec {
     pub profiles: Vec<ProfileSpec>,
 }
 
-/// One physical channel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One physical channel. `Debug` leaves its secrets out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelSpec {
     /// Unique, `chain/provider/transport` as written in the configuration that named it first.
@@ -55,6 +56,12 @@ pub struct ChannelSpec {
     /// Headers its requests carry, names in lower case. Secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for ChannelSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelSpec").field("id", &self.id).field("cluster", &self.cluster).finish_non_exhaustive()
+    }
 }
 
 /// Transport of a channel.
@@ -153,7 +160,7 @@ pub struct ChainSpec {
     pub providers: Vec<ProviderSpec>,
 }
 
-/// Breaker policy (DESIGN 8).
+/// Breaker policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BreakerSpec {
@@ -169,12 +176,7 @@ pub struct BreakerSpec {
 
 impl Default for BreakerSpec {
     fn default() -> Self {
-        Self {
-            failures: 5,
-            recovery_min_ms: 1_000,
-            recovery_max_ms: 60_000,
-            successes: 2,
-        }
+        Self { failures: 5, recovery_min_ms: 1_000, recovery_max_ms: 60_000, successes: 2 }
     }
 }
 
@@ -195,22 +197,23 @@ pub struct ProviderSpec {
     /// Whether it has state older than `archival_after_blocks`.
     #[serde(default = "yes")]
     pub archival: bool,
-    /// We stay under this many requests per second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// We stay under this many requests per second. A number, or the same as text: see [`CostSpec`].
+    #[serde(default, deserialize_with = "amount::optional", skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<f64>,
     /// What it cannot do.
     #[serde(default)]
     pub capabilities: CapabilitiesSpec,
 }
 
-/// One price, or one for each method glob (the longest matching pattern wins).
+/// One price, or one for each method glob (the longest matching pattern wins). A price may be text: in a `Struct` that was written as
+/// YAML, Envoy hands fractions on as text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum CostSpec {
     /// The same for all methods.
-    Flat(f64),
+    Flat(#[serde(deserialize_with = "amount::one")] f64),
     /// By method glob.
-    ByMethod(BTreeMap<String, f64>),
+    ByMethod(#[serde(deserialize_with = "amount::table")] BTreeMap<String, f64>),
 }
 
 /// Declared limits of a provider.
@@ -261,20 +264,49 @@ mod wide_integer {
     }
 
     pub(super) fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        if *value < EXACT_IN_F64 {
-            serializer.serialize_u64(*value)
-        } else {
-            serializer.collect_str(value)
-        }
+        if *value < EXACT_IN_F64 { serializer.serialize_u64(*value) } else { serializer.collect_str(value) }
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         match Either::deserialize(deserializer)? {
             Either::Number(number) => Ok(number),
-            Either::Text(text) => text
-                .parse()
-                .map_err(|_| D::Error::custom(format!("`{text}` is not a whole number"))),
+            Either::Text(text) => text.parse().map_err(|_| D::Error::custom(format!("`{text}` is not a whole number"))),
         }
+    }
+}
+
+mod amount {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(f64),
+        Text(String),
+    }
+
+    impl Either {
+        fn value<E: Error>(self) -> Result<f64, E> {
+            match self {
+                Self::Number(number) => Ok(number),
+                Self::Text(text) => text.parse().map_err(|_| E::custom(format!("`{text}` is not a number"))),
+            }
+        }
+    }
+
+    pub(super) fn one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Either::deserialize(deserializer)?.value()
+    }
+
+    pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+        Option::<Either>::deserialize(deserializer)?.map(Either::value).transpose()
+    }
+
+    pub(super) fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
+        let table = BTreeMap::<String, Either>::deserialize(deserializer)?;
+        table.into_iter().map(|(key, value)| Ok((key, value.value()?))).collect()
     }
 }
 

@@ -48,7 +48,10 @@ fn another_shape_or_an_impossible_number_is_named() {
         |spec| chain(spec).breaker.failures = 0,
         "profiles[public].chains[ethereum].breaker.failures: is 0; must be at least 1",
     );
-    check(|spec| spec.profiles[0].methods.broadcast = 0, "profiles[public].methods.broadcast: is 0; must be at least 1");
+    check(
+        |spec| spec.profiles[0].methods.broadcast = 0,
+        "profiles[public].methods.broadcast: is 0; must be at least 1",
+    );
     check(
         |spec| {
             spec.profiles[0].methods.timeouts_ms.insert("eth_call".into(), 0);
@@ -75,10 +78,7 @@ fn a_name_is_given_once() {
         |spec| spec.channels.push(channel_spec("ethereum", "a", TransportSpec::Http)),
         "channels[ethereum/a/http].id: `ethereum/a/http` is taken",
     );
-    check(
-        |spec| spec.profiles.push(spec.profiles[0].clone()),
-        "profiles[public].id: `public` is taken",
-    );
+    check(|spec| spec.profiles.push(spec.profiles[0].clone()), "profiles[public].id: `public` is taken");
     check(
         |spec| spec.profiles[0].chains.push(chain_spec("ethereum", 5, &[])),
         "profiles[public].chains[ethereum].id: `ethereum` is taken",
@@ -107,7 +107,10 @@ fn a_name_is_given_once() {
 
 #[test]
 fn a_name_can_stand_in_a_path() {
-    check(|spec| chain(spec).id = "provider".into(), "profiles[public].chains[provider]: `provider` is a word of the route table; choose another name");
+    check(
+        |spec| chain(spec).id = "provider".into(),
+        "profiles[public].chains[provider]: `provider` is a word of the route table; choose another name",
+    );
     check(
         |spec| chain(spec).aliases = vec!["profile".into()],
         "profiles[public].chains[ethereum].aliases[0]: `profile` is a word of the route table; choose another name",
@@ -275,14 +278,14 @@ fn prices_and_capabilities_go_by_the_longest_pattern_too() {
     let (_, chain) = catalog.chains().next().unwrap();
     let [a, b] = chain.providers() else { panic!("two providers") };
     for (name, cost) in [("eth_call", 1.0), ("eth_getLogs", 2.0), ("eth_getFoo", 2.0), ("foo_bar", 1.0)] {
-        assert_eq!(a.costs.of(&Method::of(name)), cost, "{name}");
-        assert_eq!(b.costs.of(&Method::of(name)), f64::INFINITY, "{name}");
+        assert_eq!(a.costs.of(Keyed::of(&Method::of(name))), cost, "{name}");
+        assert_eq!(b.costs.of(Keyed::of(&Method::of(name))), f64::INFINITY, "{name}");
     }
     for (name, unsupported) in
         [("debug_traceCall", true), ("debug_foo", true), ("eth_getLogs", true), ("eth_call", false), ("foo_bar", false)]
     {
-        assert_eq!(a.unsupported.has(&Method::of(name)), unsupported, "{name}");
-        assert!(!b.unsupported.has(&Method::of(name)), "{name}");
+        assert_eq!(a.unsupported.has(Keyed::of(&Method::of(name))), unsupported, "{name}");
+        assert!(!b.unsupported.has(Keyed::of(&Method::of(name))), "{name}");
     }
 }
 
@@ -296,7 +299,10 @@ fn a_budget_is_split_over_the_workers_and_shared_by_siblings() {
     let catalog = Catalog::try_from(spec).unwrap();
     let budget = |id: &str| catalog.channel(catalog.channel_named(id).unwrap()).unwrap().budget;
     assert_eq!(catalog.budgets, [75.0]);
-    assert_eq!((budget("ethereum/a/http"), budget("ethereum/a/ws"), budget("ethereum/b/http")), (Some(0), Some(0), None));
+    assert_eq!(
+        (budget("ethereum/a/http"), budget("ethereum/a/ws"), budget("ethereum/b/http")),
+        (Some(0), Some(0), None)
+    );
 }
 
 #[test]

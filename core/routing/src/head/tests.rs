@@ -73,7 +73,8 @@ fn a_missing_block_lowers_a_head_but_missing_history_does_not() {
 #[test]
 fn the_block_time_is_measured_after_five_samples() {
     let world = World::of(&["a", "b"]);
-    let every_two_seconds = |count: u64| -> Vec<_> { (0..count).map(|step| (1_000 + step * 2_000, 100 + step)).collect() };
+    let every_two_seconds =
+        |count: u64| -> Vec<_> { (0..count).map(|step| (1_000 + step * 2_000, 100 + step)).collect() };
     assert_eq!(heads(&world, &every_two_seconds(5)).block_time(0, Some(SLOT)), SLOT);
     assert_eq!(heads(&world, &every_two_seconds(6)).block_time(0, Some(SLOT)), Millis(2_000));
     assert_eq!(heads(&world, &[]).block_time(0, None), DEFAULT_BLOCK_TIME);

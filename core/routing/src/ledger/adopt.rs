@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::board::{Board, Seat};
 use super::budget::Bucket;
-use super::{Account, Book, Ledger, Limits, Scratch};
+use super::{Account, Book, Ledger, Scratch};
 use crate::breaker::Breaker;
 use crate::catalog::{Catalog, Chain, ChainIdx, ChannelIdx};
 use crate::head::Heads;
@@ -129,12 +129,15 @@ impl Ledger {
         match before {
             Some(before) => {
                 before.breaker.adopt(channel.breaker);
-                before.limits.tidy(now);
+                let limits = before.limits.take().and_then(|mut limits| {
+                    limits.tidy(now);
+                    (!limits.is_empty()).then_some(limits)
+                });
                 Account {
                     id: channel.id.clone(),
                     breaker: before.breaker.clone(),
                     mark: before.mark,
-                    limits: std::mem::take(&mut before.limits),
+                    limits,
                     in_flight: before.in_flight,
                     budget: channel.budget,
                 }
@@ -143,7 +146,7 @@ impl Ledger {
                 id: channel.id.clone(),
                 breaker: Breaker::new(channel.breaker, self.own_chance(&channel.id).bits()),
                 mark: RateLimitMark::default(),
-                limits: Limits::default(),
+                limits: None,
                 in_flight: 0,
                 budget: channel.budget,
             },
@@ -175,7 +178,8 @@ impl Ledger {
             })
             .collect();
         book.turn = before.turn;
-        book.boards = before.boards.iter_mut().map(|board| board.as_deref_mut().map(|board| reseated(board, &seats))).collect();
+        book.boards =
+            before.boards.iter_mut().map(|board| board.as_deref_mut().map(|board| reseated(board, &seats))).collect();
         book
     }
 }

@@ -1,7 +1,7 @@
 //! Evidence of one (chain in a profile, method class): a seat for each channel.
 //!
-//! Invariant: what is the same for many calls (priors) is kept and renewed at most five times a second; what a call needs fresh (a
-//! standing) takes a few float operations.
+//! Invariant: what is the same for many calls (priors, percentiles, who is failing) is kept and renewed at most five times a second; what
+//! a call needs fresh (a standing) takes a few float operations.
 
 use crate::evidence::{Evidence, Prior, Standing, class_mean, speed};
 use crate::time::{Micros, Millis, Timestamp};
@@ -14,7 +14,7 @@ const RENEW: Millis = Millis(200);
 const QUIET: Millis = Millis::from_secs(5);
 /// One call in this many may explore.
 const EXPLORE_ONE_IN: u64 = 200;
-/// The share of evidence that says a channel fails: as for qualifying, but only where there is enough evidence to say so.
+/// Evidence that is enough to say that a channel fails: this much of it, and not this old.
 const SETTLED: f32 = 3.0;
 const OLD: Millis = Millis::from_secs(300);
 
@@ -24,13 +24,18 @@ pub(super) struct Seat {
     pub(super) evidence: Evidence,
     /// When it was last asked, in this class.
     pub(super) asked: Timestamp,
+    /// As of the last renewal.
+    p99: Option<Micros>,
+    /// There is enough fresh evidence, and it speaks against the channel; as of the last renewal.
+    failing: bool,
 }
 
-/// What a strategy weighs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Figures {
-    pub(crate) standing: Standing,
-    pub(crate) failing: bool,
+impl Seat {
+    fn renew(&mut self, now: Timestamp) {
+        let believable = self.evidence.weight(now) >= SETTLED && now.since(self.evidence.updated()) < OLD;
+        self.failing = believable && !self.evidence.is_qualified(now);
+        self.p99 = self.evidence.p99(now);
+    }
 }
 
 /// The seats of one class.
@@ -52,24 +57,26 @@ impl Board {
         Self { seats, mean: UNKNOWN_MEAN, renewed: None, calls: 0, explored: 0 }
     }
 
-    /// Renews the class's mean when it is old.
+    /// Counts a call; renews what is kept when it is old.
     pub(super) fn renew(&mut self, now: Timestamp) {
         self.calls += 1;
         if self.renewed.is_none_or(|renewed| now.since(renewed) >= RENEW) {
             self.mean = class_mean(self.seats.iter().map(|seat| &seat.evidence), now).unwrap_or(UNKNOWN_MEAN);
+            self.seats.iter_mut().for_each(|seat| seat.renew(now));
             self.renewed = Some(now);
         }
     }
 
-    pub(super) fn figures(&self, place: usize, speed: f32, per_try: Millis, now: Timestamp) -> Option<Figures> {
-        let evidence = &self.seats.get(place)?.evidence;
-        let standing = evidence.standing(Prior { mean: self.mean * speed, per_try }, now);
-        let believable = standing.n >= SETTLED && now.since(evidence.updated()) < OLD;
-        Some(Figures { standing, failing: believable && !evidence.is_qualified(now) })
+    pub(super) fn standing(&self, place: usize, speed: f32, per_try: Millis, now: Timestamp) -> Option<Standing> {
+        Some(self.seats.get(place)?.evidence.standing(Prior { mean: self.mean * speed, per_try }, now))
     }
 
-    pub(super) fn p99(&self, place: usize, now: Timestamp) -> Option<Micros> {
-        self.seats.get(place)?.evidence.p99(now)
+    pub(super) fn is_failing(&self, place: usize) -> bool {
+        self.seats.get(place).is_some_and(|seat| seat.failing)
+    }
+
+    pub(super) fn p99(&self, place: usize) -> Option<Micros> {
+        self.seats.get(place)?.p99
     }
 
     /// Which of these places was asked longest ago, if that is long and exploring is within its share.

@@ -41,8 +41,8 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Whether nothing was learned: then nothing has to be looked up.
-    pub(crate) const fn is_empty(&self) -> bool {
+    /// Whether there is nothing left to remember.
+    pub(super) const fn is_empty(&self) -> bool {
         self.range.is_none()
             && self.state_age.is_none()
             && self.age.is_none()
@@ -86,7 +86,10 @@ impl Limits {
 
     pub(crate) fn lacks_tag(&self, blocks: &Blocks, now: Timestamp) -> bool {
         !self.tags.is_empty()
-            && tags_of(blocks).into_iter().flatten().any(|tag| self.tags.iter().any(|lacked| lacked.at(now) == Some(tag)))
+            && tags_of(blocks)
+                .into_iter()
+                .flatten()
+                .any(|tag| self.tags.iter().any(|lacked| lacked.at(now) == Some(tag)))
     }
 
     pub(super) fn ban(&mut self, method: &Method<'_>, length: Millis, now: Timestamp) {

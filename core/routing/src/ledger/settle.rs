@@ -128,12 +128,13 @@ impl Ledger {
     /// Every channel of the channel's provider: what one transport does not do, the other does not either.
     fn each_sibling(&mut self, channel: ChannelIdx, chain: ChainIdx, mut learn: impl FnMut(&mut super::Limits)) {
         let Some(book) = self.books.get(chain.index()) else { return };
-        let Some(provider) = book.place_of(channel).and_then(|place| book.members.get(place)).map(|own| own.provider) else {
+        let Some(provider) = book.place_of(channel).and_then(|place| book.members.get(place)).map(|own| own.provider)
+        else {
             return;
         };
         for member in book.members.iter().filter(|member| member.provider == provider) {
             if let Some(account) = self.accounts.get_mut(member.channel.index()) {
-                learn(&mut account.limits);
+                learn(account.limits.get_or_insert_default());
             }
         }
     }

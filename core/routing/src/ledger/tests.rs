@@ -47,8 +47,11 @@ fn a_new_catalog_keeps_what_was_learned_about_channels_that_stay() {
     assert!(world.ledger.limited_until(world.channel("c"), world.now).is_some());
     assert_eq!(world.ledger.best_head(world.chain(), world.now), Some(1_000));
     assert_eq!(world.ledger.breaker_state(world.channel("d"), world.now), State::Closed);
-    let desk = super::Desk { chain: world.chain(), class: lasso_jsonrpc::method::MethodClass::of(&Method::of("eth_call"), &LATEST) };
-    let weight = |place| world.ledger.figures(desk, place, Millis(500), world.now).unwrap().standing.n;
+    let desk = super::Desk {
+        chain: world.chain(),
+        class: lasso_jsonrpc::method::MethodClass::of(&Method::of("eth_call"), &LATEST),
+    };
+    let weight = |place| world.ledger.standing(desk, place, Millis(500), world.now).unwrap().n;
     assert!(weight(2) > 0.9 && weight(1) == 0.0);
     // What went and came back starts anew.
     reload(&mut world, &["a"], "3", |_| {});
@@ -115,7 +118,7 @@ fn profiles_share_breakers_marks_and_heads_but_not_evidence() {
         chain: world.chain(),
         class: lasso_jsonrpc::method::MethodClass::of(&Method::of("eth_blockNumber"), &LATEST),
     };
-    let weight = |world: &World| world.ledger.figures(desk(world), 1, Millis(500), world.now).unwrap().standing.n;
+    let weight = |world: &World| world.ledger.standing(desk(world), 1, Millis(500), world.now).unwrap().n;
     assert_eq!(weight(&world), 0.0);
     world.asked("/rpc/ethereum");
     world.order("eth_blockNumber", LATEST);
@@ -124,7 +127,8 @@ fn profiles_share_breakers_marks_and_heads_but_not_evidence() {
 
 #[test]
 fn the_only_admitted_channel_opens_on_silence_only() {
-    for (category, state) in [(Category::Server, "closed"), (Category::Billing, "closed"), (Category::Network, "open")] {
+    for (category, state) in [(Category::Server, "closed"), (Category::Billing, "closed"), (Category::Network, "open")]
+    {
         let mut world = World::of(&["a"]);
         for _ in 0..30 {
             world.attempt("a", "eth_call", &failed(category));
@@ -145,17 +149,19 @@ fn what_one_transport_lacks_the_other_lacks_too() {
     let mut world = World::from(spec);
     world.learn("a", "foo_bar", LATEST, Mark::BanMethod(Millis::from_secs(300)));
     let ws = world.catalog.channel_named("ethereum/a/ws").unwrap();
-    assert!(world.ledger.limits(ws).is_some());
-    assert!(world.ledger.limits(world.channel("b")).is_none());
+    assert!(world.ledger.look(ws, world.now).unwrap().limits.is_some());
+    assert!(world.ledger.look(world.channel("b"), world.now).unwrap().limits.is_none());
 }
 
 #[test]
 fn nothing_is_learned_of_a_channel_until_another_one_answered() {
     let mut world = World::of(&["a", "b"]);
-    for mark in [Mark::BanMethod(Millis::from_secs(300)), Mark::LearnRange(Some(10)), Mark::LearnDepth, Mark::TagUnsupported] {
+    for mark in
+        [Mark::BanMethod(Millis::from_secs(300)), Mark::LearnRange(Some(10)), Mark::LearnDepth, Mark::TagUnsupported]
+    {
         world.attempt("a", "eth_getLogs", &marked(mark));
     }
-    assert!(world.ledger.limits(world.channel("a")).is_none());
+    assert!(world.ledger.look(world.channel("a"), world.now).unwrap().limits.is_none());
     assert_eq!(world.order("eth_getLogs", LATEST), "a b");
 }
 
@@ -163,7 +169,7 @@ fn nothing_is_learned_of_a_channel_until_another_one_answered() {
 fn a_depth_without_a_head_is_not_learned() {
     let mut world = World::of(&["a", "b"]);
     world.learn("a", "eth_getBalance", number(5), Mark::LearnDepth);
-    assert!(world.ledger.limits(world.channel("a")).is_none());
+    assert!(world.ledger.look(world.channel("a"), world.now).unwrap().limits.is_none());
 }
 
 #[test]
@@ -192,8 +198,11 @@ fn two_successful_trials_close_and_the_failures_are_forgotten() {
     assert_eq!(world.ledger.breaker_state(world.channel("a"), world.now), State::HalfOpen);
     world.attempt("a", "eth_call", &DONE);
     assert_eq!(world.ledger.breaker_state(world.channel("a"), world.now), State::Closed);
-    let desk = super::Desk { chain: world.chain(), class: lasso_jsonrpc::method::MethodClass::of(&Method::of("eth_call"), &LATEST) };
-    assert_eq!(world.ledger.figures(desk, 0, Millis(500), world.now).unwrap().standing.p, 1.0);
+    let desk = super::Desk {
+        chain: world.chain(),
+        class: lasso_jsonrpc::method::MethodClass::of(&Method::of("eth_call"), &LATEST),
+    };
+    assert_eq!(world.ledger.standing(desk, 0, Millis(500), world.now).unwrap().p, 1.0);
 }
 
 #[test]
@@ -215,7 +224,8 @@ fn the_highest_head_among_candidates_is_found() {
         world.attempt_showing(provider, "eth_blockNumber", &DONE, Some(head));
     }
     let plan = world.plan("eth_call", LATEST).unwrap();
-    let highest = |world: &World, from: usize| world.ledger.highest_head(plan.chain, &plan.candidates[from..], world.now);
+    let highest =
+        |world: &World, from: usize| world.ledger.highest_head(plan.chain, &plan.candidates[from..], world.now);
     assert_eq!((highest(&world, 0), highest(&world, 3), highest(&world, 4)), (Some(2), Some(0), None));
     world.later(60_000);
     assert_eq!(highest(&world, 0), Some(0));
@@ -228,7 +238,7 @@ fn a_timeout_is_heard_by_the_percentiles_before_anybody_is_blamed() {
     for _ in 0..60 {
         world.attempt("a", "eth_blockNumber", &DONE);
     }
-    let per_try = |world: &mut World| world.plan("eth_blockNumber", LATEST).unwrap().per_try;
+    let per_try = |world: &mut World| world.later(200).plan("eth_blockNumber", LATEST).unwrap().per_try;
     assert_eq!(per_try(&mut world), Millis(500));
     for _ in 0..5 {
         let plan = world.plan("eth_blockNumber", LATEST).unwrap();

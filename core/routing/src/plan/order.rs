@@ -10,6 +10,9 @@ pub(super) fn tiers(rows: &mut [Row]) {
 /// Inside a tier, distinct providers come before the sibling transport of one that stands there already, unless the sibling's index is
 /// better: when a provider fails, its other transport most likely does too.
 pub(super) fn siblings(rows: &mut [Row]) {
+    if !has_siblings(rows) {
+        return;
+    }
     for tier in rows.chunk_by_mut(|a, b| a.tier == b.tier) {
         for start in (1..tier.len()).rev() {
             if !is_sibling(tier, start) {
@@ -22,6 +25,17 @@ pub(super) fn siblings(rows: &mut [Row]) {
             }
         }
     }
+}
+
+fn has_siblings(rows: &[Row]) -> bool {
+    let mut seen = 0_u128;
+    rows.iter().any(|row| {
+        // Providers beyond 128 share a bit with another: they are looked at more closely, that is all.
+        let bit = 1_u128 << (row.provider % 128);
+        let again = seen & bit != 0;
+        seen |= bit;
+        again
+    })
 }
 
 fn is_sibling(rows: &[Row], place: usize) -> bool {

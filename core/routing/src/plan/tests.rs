@@ -43,7 +43,7 @@ fn a_trial_goes_in_front_only_when_a_closed_one_stands_behind_it() {
 #[test]
 fn siblings_come_behind_other_providers_unless_their_index_is_better() {
     #[track_caller]
-    fn check(rows: &[(u16, f64)], order: &[usize]) {
+    fn check(rows: &[(u16, f32)], order: &[usize]) {
         let mut world = World::of(&ELEVEN);
         let plan = world.plan("eth_call", LATEST).unwrap();
         let mut ranked: Vec<Row> = rows
@@ -173,7 +173,11 @@ fn deadlines_and_attempts_are_the_methods() {
         ("foo_bar", 10_000, 10_000, Attempts::Once),
     ] {
         let plan = world.plan(method, Blocks::None).unwrap();
-        assert_eq!((plan.deadline, plan.per_try, plan.attempts), (Millis(deadline), Millis(per_try), attempts), "{method}");
+        assert_eq!(
+            (plan.deadline, plan.per_try, plan.attempts),
+            (Millis(deadline), Millis(per_try), attempts),
+            "{method}"
+        );
     }
 }
 
@@ -222,7 +226,9 @@ fn quiet_channels_are_asked_now_and_then_within_half_a_percent() {
 
 #[test]
 fn nobody_is_explored_where_it_would_cost_or_teach_nothing() {
-    for (strategy, method) in [("priority", "eth_blockNumber"), ("cheapest", "eth_blockNumber"), ("fastest", "eth_getLogs")] {
+    for (strategy, method) in
+        [("priority", "eth_blockNumber"), ("cheapest", "eth_blockNumber"), ("fastest", "eth_getLogs")]
+    {
         let mut world = World::with(&["a", "b", "c"], |chain| chain.strategy = strategy.into());
         assert_eq!(explored(&mut world, method, 1_000), [""; 0], "{strategy} {method}");
     }

@@ -4,6 +4,5 @@ use super::{Circumstances, Row, fastest};
 
 pub(super) fn rank(rows: &mut [Row], circumstances: &mut Circumstances) {
     rows.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-    rows.chunk_by_mut(|a, b| a.cost.total_cmp(&b.cost).is_eq())
-        .for_each(|equals| fastest::rank(equals, circumstances));
+    rows.chunk_by_mut(|a, b| a.cost.total_cmp(&b.cost).is_eq()).for_each(|equals| fastest::rank(equals, circumstances));
 }

@@ -8,8 +8,8 @@
 
 use super::{Circumstances, Row};
 
-const NEAR_BEST: f64 = 1.25;
-const SETTLED: f64 = 3.0;
+const NEAR_BEST: f32 = 1.25;
+const SETTLED: f32 = 3.0;
 
 pub(super) fn rank(rows: &mut [Row], circumstances: &mut Circumstances) {
     // At equal index the configuration's priority decides: without any data that is all we have.

@@ -7,11 +7,11 @@
 use super::{Circumstances, Row};
 
 pub(super) fn rank(rows: &mut [Row], circumstances: &mut Circumstances) {
-    let best = rows.iter().filter(|row| !row.failing).map(|row| row.expected).fold(f64::INFINITY, f64::min);
+    let best = rows.iter().filter(|row| !row.failing).map(|row| row.expected).fold(f32::INFINITY, f32::min);
     for row in rows.iter_mut() {
         if !row.failing {
             let share = best / row.expected;
-            row.index = -circumstances.chance.unit().ln() / (share * share * share);
+            row.index = -(circumstances.chance.unit() as f32).ln() / (share * share * share);
         }
     }
     rows.sort_by(|a, b| {
@@ -19,6 +19,6 @@ pub(super) fn rank(rows: &mut [Row], circumstances: &mut Circumstances) {
     });
 }
 
-fn key(row: &Row) -> f64 {
+fn key(row: &Row) -> f32 {
     if row.failing { row.expected } else { row.index }
 }

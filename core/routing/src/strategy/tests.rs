@@ -18,7 +18,7 @@ fn rows(count: usize, change: impl Fn(usize, &mut Row)) -> Vec<Row> {
                 tier: Tier::Closed,
                 limited_until: 0,
                 priority: 100,
-                cost: f64::INFINITY,
+                cost: f32::INFINITY,
                 expected: 10_000.0,
                 index: 10_000.0,
                 weight: 64.0,
@@ -58,7 +58,7 @@ fn every_strategy_has_a_name_that_finds_it() {
 
 #[test]
 fn fastest_ranks_by_index_outside_the_near_best() {
-    let index = |values: &'static [f64]| rows(values.len(), move |place, row| row.index = values[place]);
+    let index = |values: &'static [f32]| rows(values.len(), move |place, row| row.index = values[place]);
     assert_eq!(ranked(Strategy::Fastest, index(&[30.0, 10.0, 20.0]), 1, false), [1, 2, 0]);
     assert_eq!(ranked(Strategy::Fastest, index(&[10.0, 12.6, 90.0, 50.0]), 1, false), [0, 1, 3, 2]);
 }
@@ -88,9 +88,11 @@ fn for_calls_that_read_the_head_the_higher_head_leads() {
 
 #[test]
 fn an_unknown_channel_leads_one_call_at_a_time() {
-    let unknown = |in_flight| rows(2, move |place, row| {
-        (row.index, row.weight, row.in_flight) = [(10.0, 64.0, 0), (5.0, 0.0, in_flight)][place];
-    });
+    let unknown = |in_flight| {
+        rows(2, move |place, row| {
+            (row.index, row.weight, row.in_flight) = [(10.0, 64.0, 0), (5.0, 0.0, in_flight)][place];
+        })
+    };
     assert_eq!(ranked(Strategy::Fastest, unknown(0), 1, false), [1, 0]);
     assert_eq!(ranked(Strategy::Fastest, unknown(1), 1, false), [0, 1]);
 }
@@ -144,7 +146,7 @@ fn priority_goes_by_priority_then_transport_then_configuration() {
 #[test]
 fn cheapest_goes_by_price_unknown_last_and_fastest_among_equals() {
     let priced = rows(4, |place, row| {
-        (row.cost, row.index) = [(f64::INFINITY, 1.0), (0.4, 90.0), (0.0, 50.0), (0.0, 20.0)][place];
+        (row.cost, row.index) = [(f32::INFINITY, 1.0), (0.4, 90.0), (0.0, 50.0), (0.0, 20.0)][place];
     });
     assert_eq!(ranked(Strategy::Cheapest, priced, 1, false), [3, 2, 1, 0]);
     let equal = rows(2, |place, row| (row.cost, row.in_flight) = (0.0, [2, 0][place]));
@@ -152,12 +154,12 @@ fn cheapest_goes_by_price_unknown_last_and_fastest_among_equals() {
 }
 
 fn any_rows() -> impl Generator<Value = Vec<Row>> {
-    let row = (0.1..1e7_f64, 0.1..1e7_f64, 0.0..64_f64, any::<bool>(), 0..4_u32, 0..3_u64, 0..3_u32, 0..3_u32);
+    let row = (0.1..1e7_f32, 0.1..1e7_f32, 0.0..64_f32, any::<bool>(), 0..4_u32, 0..3_u64, 0..3_u32, 0..3_u32);
     proptest::collection::vec(row, 0..12).prop_map(|values| {
         rows(values.len(), |place, row| {
             let (expected, index, weight, failing, in_flight, head, priority, cost) = values[place];
             (row.expected, row.index, row.weight, row.failing) = (expected, index, weight, failing);
-            (row.in_flight, row.head, row.priority, row.cost) = (in_flight, head, priority, f64::from(cost));
+            (row.in_flight, row.head, row.priority, row.cost) = (in_flight, head, priority, cost as f32);
         })
     })
 }

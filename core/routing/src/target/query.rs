@@ -112,7 +112,11 @@ fn bad(key: &'static str, value: &str, expected: &'static str) -> TargetError {
 
 /// A query value: `+` is a space there.
 fn decoded_query<'a>(raw: &'a str, key: &'static str) -> Result<Cow<'a, str>, TargetError> {
-    if raw.contains('+') { Ok(Cow::Owned(decoded(&raw.replace('+', " "), key)?.into_owned())) } else { decoded(raw, key) }
+    if raw.contains('+') {
+        Ok(Cow::Owned(decoded(&raw.replace('+', " "), key)?.into_owned()))
+    } else {
+        decoded(raw, key)
+    }
 }
 
 /// Percent-decoding; borrows when there is nothing to decode.

@@ -68,7 +68,9 @@ impl Place<'_, '_> {
     fn names<'a>(&self, segments: &mut [Cow<'a, str>]) -> Result<Names<'a>, TargetError> {
         match segments {
             [chain] => Ok((self.chain(chain)?, None, None)),
-            [word, provider, chain] if word == "provider" => Ok((self.chain(chain)?, None, Some(std::mem::take(provider)))),
+            [word, provider, chain] if word == "provider" => {
+                Ok((self.chain(chain)?, None, Some(std::mem::take(provider))))
+            }
             [first, second] => {
                 // A strategy's name beats `/{chain}/{provider}`.
                 if let Some(strategy) = Strategy::named(first) {
@@ -112,7 +114,9 @@ impl Named<'_> {
             None => None,
         };
         let mut exclude = Vec::new();
-        for name in wishes.exclude.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|name| !name.is_empty()) {
+        for name in
+            wishes.exclude.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|name| !name.is_empty())
+        {
             exclude.push(provider_named(chain, name)?);
         }
         Ok(Target {

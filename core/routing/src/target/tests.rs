@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::CatalogSpec;
-use crate::fixture::{chain_spec, channel_spec, profile_spec, spec};
 use crate::catalog::spec::TransportSpec;
+use crate::fixture::{chain_spec, channel_spec, profile_spec, spec};
 
 /// Profiles public (ethereum = mainnet = 1 with alchemy and infura; base = 8453; a chain called `fastest`) and paid (ethereum).
 fn catalog() -> Catalog {
@@ -128,7 +128,9 @@ fn what_does_not_exist_is_answered_with_what_does() {
         ("/rpc/profile/vip/ethereum", "404 unknown profile `vip`; profiles: public, paid"),
         ("/rpc/profile/paid/base", "400 unknown chain `base`; chains: ethereum"),
     ]);
-    for path in ["/rpc", "/rpc/", "/rpc/profile/paid", "/rpc/a/b/c", "/rpc/fastest/ethereum/alchemy", "/rpc/1/2/3/4/5/6/7/8"] {
+    for path in
+        ["/rpc", "/rpc/", "/rpc/profile/paid", "/rpc/a/b/c", "/rpc/fastest/ethereum/alchemy", "/rpc/1/2/3/4/5/6/7/8"]
+    {
         assert!(named(path, &[]).starts_with("400 no such route"), "{path}: {}", named(path, &[]));
     }
 }
