@@ -1,0 +1,244 @@
+//! Whole files through [`super::load`].
+
+use super::schema::Shape;
+use super::tree::Content;
+use crate::testing::{Directory, load_text};
+
+/// The smallest file around one chain's keys.
+fn with_chain(keys: &str) -> String {
+    let keys = keys.replace('\n', "\n        ");
+    format!("profiles:\n  public:\n    chains:\n      ethereum:\n        chain_id: 1\n        {keys}\n")
+}
+
+const PROVIDERS: &str = "providers: [{id: a, url: 'https://a.example/canary'}]";
+
+#[track_caller]
+fn check_problem(text: &str, expected: &str) {
+    let problems = load_text(text).unwrap_err();
+    assert_eq!(problems, format!("lasso.yaml:{expected}\n1 problem"), "{text}");
+}
+
+#[track_caller]
+fn check_chain_problem(keys: &str, expected: &str) {
+    check_problem(&with_chain(keys), expected);
+}
+
+const MISTAKES: &str = "\
+on_missing_env: maybe
+max_batch: 0
+max_body_bytes: lots
+listen:
+  rpc: localhost
+  xds: 10.1.2.3:18000
+  http: 127.0.0.1
+chains: {}
+defaults: {strategie: fastest, explore: sometimes}
+observability: {log_level: loud, sampling: 2}
+profiles:
+  default: {chains: {}}
+  public:
+    strategy: fastes
+    max_lag_blocks: 3
+    methods:
+      block: eth_call
+      timeouts: {eth_getLogs: 5, 'eth/call': 5s}
+      strategies: {eth_getLogs: prioritty}
+    chains:
+      fastest:
+        chain_id: 1
+        block_time: 12
+        providers: []
+      ethereum:
+        chain_id: 0x1
+        aliases: [mainnet, eth main, 137]
+        block_time: 12s
+        block_time: 13s
+        breaker: {failures: 0, recovery: {min: 2m, max: 1m}}
+        providers:
+          - id: a
+            url: ftp://a.example/secret-canary
+          - id: a
+            url: https://user:secret-canary@a.example/secret-canary
+            priority: -1
+            cost: {eth_call: free}
+            headers: {Host: secret-canary, x-key: [secret-canary]}
+          - url: secret-canary
+            ws_url: https://a.example/secret-canary
+            archival: yes
+            capabilities: {max_range: 5, error_rules: [{category: capabilty}, {code: 5}]}
+          - id: shorthand
+            url: alchemy://secret-canary/x
+          - id: unset
+            url: https://a.example/${
+            rate_limit: {}
+      polygon:
+        chain_id: 137
+        aliases: [mainnet]
+        hosts: ['https://polygon.example.com/']
+        providers:
+          - {id: twin-1, url: 'https://p.example/secret-canary'}
+          - {id: twin-2, url: 'https://p.example/secret-canary'}
+          - {id: nowhere, url: 'infura://secret-canary'}
+      polygon2:
+        chain_id: 137
+        providers: [{id: alchemy, url: 'alchmy://secret-canary'}]
+region: ${NONE}
+";
+
+#[test]
+fn every_mistake_is_named_with_line_key_and_what_would_be_right() {
+    let problems = load_text(MISTAKES).unwrap_err();
+    assert!(!problems.contains("canary"), "{problems}");
+    insta::assert_snapshot!(problems);
+}
+
+#[test]
+fn mistakes_one_by_one() {
+    let wrong = &with_chain(&format!("block_tme: 12s\n{PROVIDERS}"));
+    check_problem(wrong, "6: profiles.public.chains.ethereum.block_tme: is not a key (did you mean `block_time`?)");
+    check_chain_problem(
+        &format!("max_lag_blocks: 2\n{PROVIDERS}"),
+        "6: profiles.public.chains.ethereum.max_lag_blocks: is not a key here; it stands under `selection`",
+    );
+    check_chain_problem("", "5: profiles.public.chains.ethereum.providers: is missing; it takes a list of mappings");
+    check_chain_problem(
+        "providers: [{id: a, url: 'https://canary.example:0/canary'}]",
+        "6: profiles.public.chains.ethereum.providers[a].url: has no host or port; must be a URL like `https://host/path` or a \
+         vendor's shorthand like `alchemy://${KEY}`",
+    );
+    check_chain_problem(
+        "providers: [{id: a, url: 'alchemy://canary'}]\nbreaker: {failures: 2000}",
+        "7: profiles.public.chains.ethereum.breaker.failures: `2000` is not a whole number from 1 to 1000",
+    );
+}
+
+#[test]
+fn a_file_that_is_not_yaml_is_told_with_its_line() {
+    let problems = load_text("profiles:\n  public: {a: [b}\n").unwrap_err();
+    assert!(problems.starts_with("lasso.yaml:2: not YAML: "), "{problems}");
+    check_problem("", "1: is empty; it needs at least `profiles`");
+    let deep = format!("{}{}", "[".repeat(40), "]".repeat(40));
+    check_problem(&deep, "1: nested deeper than 32 levels");
+    let missing = Directory::with(&[]).load("absent.yaml").unwrap_err();
+    assert!(missing.starts_with("absent.yaml:1: cannot be read: "), "{missing}");
+}
+
+#[test]
+fn an_unset_variable_leaves_its_provider_out_or_fails() {
+    let keys =
+        "providers:\n  - {id: a, url: 'https://a.example/${NONE}'}\n  - {id: b, url: 'https://b.example/${KEY}'}";
+    let loaded = load_text(&with_chain(keys)).unwrap();
+    assert_eq!(loaded.warnings, ["profiles.public.chains.ethereum.providers[a] is left out: `NONE` is not set"]);
+    let providers = &loaded.config.profiles[0].chains[0].providers;
+    assert_eq!(providers.iter().map(|provider| provider.id.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(providers[0].location.path, "/env-canary");
+
+    check_problem(
+        &format!("on_missing_env: fail\n{}", with_chain(keys)),
+        "8: profiles.public.chains.ethereum.providers[a].url: `NONE` is not set; set it, or write `${NONE:-default}`",
+    );
+}
+
+#[test]
+fn a_configuration_without_any_usable_provider_fails() {
+    check_chain_problem(
+        "providers: [{id: a, url: 'https://a.example/${NONE}'}]",
+        "1: profiles: no provider can be used (profiles.public.chains.ethereum.providers[a] is left out: `NONE` is not set; \
+         profiles.public.chains.ethereum is left out: none of its providers can be used); set what one of them needs",
+    );
+}
+
+#[test]
+fn the_effective_configuration_has_defaults_and_no_secrets() {
+    let text = with_chain(
+        "providers:\n  - {id: a, url: 'https://a.example/canary?x=canary', headers: {x-key: canary}, ws_url: 'wss://a.example/${KEY}'}\n  \
+         - {id: b, url: 'alchemy://${KEY}', priority: '${NONE:-7}'}",
+    );
+    let loaded = load_text(&text).unwrap();
+    assert!(!loaded.effective.contains("canary"), "{}", loaded.effective);
+    insta::assert_snapshot!(loaded.effective);
+    assert_eq!(loaded.not_in_effect, ["profiles.public.chains.ethereum.providers[a].ws_url"]);
+}
+
+#[test]
+fn a_directory_is_one_configuration() {
+    let chains = "chains:\n  ethereum:\n    chain_id: 1\n    providers: [{id: a, url: 'https://a.example'}]\n";
+    let directory =
+        Directory::with(&[("lasso.yaml", "max_batch: 7\n"), ("public.yaml", chains), ("beta.yaml", chains)]);
+    let loaded = directory.load("").unwrap();
+    assert_eq!(loaded.config.max_batch, 7);
+    let names: Vec<_> = loaded.config.profiles.iter().map(|profile| profile.id.as_str()).collect();
+    assert_eq!(names, ["public", "beta"], "public is first");
+
+    let broken = Directory::with(&[("public.yaml", chains), ("beta.yaml", "chains:\n  ethereum: {chain: 1}\n")]);
+    let problems = broken.load("").unwrap_err();
+    assert!(problems.starts_with("beta.yaml:2: profiles.beta.chains.ethereum.chain: is not a key"), "{problems}");
+}
+
+#[test]
+fn a_chain_block_may_be_shared_by_an_alias() {
+    let text = "profiles:\n  public:\n    chains:\n      ethereum: &eth\n        chain_id: 1\n        providers: [{id: a, url: 'https://a.example'}]\n  \
+                beta:\n    chains: {ethereum: *eth}\n";
+    assert_eq!(load_text(text).unwrap().config.profiles.len(), 2);
+}
+
+#[test]
+fn strategies_and_categories_are_the_routers() {
+    let strategies: Vec<_> = lasso_routing::Strategy::ALL.iter().map(|strategy| strategy.name()).collect();
+    assert_eq!(super::schema::STRATEGIES, strategies);
+    let categories: Vec<_> = lasso_routing::outcome::ErrorRule::categories().collect();
+    assert_eq!(super::schema::CATEGORIES, categories);
+}
+
+#[test]
+fn every_default_is_a_value_of_its_key() {
+    for key in super::schema::all() {
+        if let super::schema::Absent::Is(default) = key.absent
+            && !matches!(default, "[]" | "{}")
+        {
+            let Shape::One(kind) = &key.shape else { panic!("{}: a default that is not one value", key.path) };
+            super::scalar::read(kind, default).unwrap_or_else(|wrong| panic!("{}: {wrong}", key.path));
+        }
+    }
+}
+
+fn example(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+}
+
+#[test]
+fn the_public_example_has_no_problem_and_no_warning() {
+    let loaded = super::load(&example("public.yaml"), &|_| None).unwrap();
+    assert!(loaded.warnings.is_empty() && loaded.not_in_effect.is_empty(), "{loaded:?}");
+    assert_eq!(loaded.config.profiles[0].chains.len(), 4);
+}
+
+/// The paths of the table that a file uses.
+fn used(node: &super::tree::Node, pattern: &str, paths: &mut Vec<&'static str>) {
+    for (name, key) in super::schema::children(pattern) {
+        let Some(value) = node.child(name) else { continue };
+        paths.push(key.path);
+        match key.shape {
+            Shape::Section => used(value, key.path, paths),
+            Shape::Named(_) => {
+                value.entries().iter().for_each(|entry| used(&entry.value, &format!("{}.*", key.path), paths));
+            }
+            Shape::Sections => {
+                let Content::List(items) = &value.content else { panic!("{}: not a list", key.path) };
+                items.iter().for_each(|item| used(item, &format!("{}[]", key.path), paths));
+            }
+            Shape::One(_) | Shape::List(_) | Shape::Table(..) | Shape::OneOrTable(..) => {}
+        }
+    }
+}
+
+#[test]
+fn the_full_example_has_every_key() {
+    super::load(&example("full.yaml"), &|_| None).unwrap();
+    let text = std::fs::read_to_string(example("full.yaml")).unwrap();
+    let root = super::tree::parse(&"full.yaml".into(), &text, &mut Vec::new()).unwrap();
+    let mut paths = Vec::new();
+    used(&root, "", &mut paths);
+    let missing: Vec<_> = super::schema::all().map(|key| key.path).filter(|path| !paths.contains(path)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}

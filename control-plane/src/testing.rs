@@ -1,0 +1,69 @@
+//! What tests of several modules need.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::config::{Loaded, load};
+use crate::xds::resources::Site;
+
+/// A directory of its own for one test, removed when it ends.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("lasso-config-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        for (name, text) in files {
+            std::fs::write(path.join(name), text).unwrap();
+        }
+        Self(path)
+    }
+
+    /// What is loaded, or the problems as they are printed, with paths as in this directory.
+    pub(crate) fn load(&self, name: &str) -> Result<Loaded, String> {
+        let environment = |name: &str| match name {
+            "KEY" => Some("env-canary".to_owned()),
+            _ => None,
+        };
+        load(&self.0.join(name), &environment)
+            .map_err(|problems| problems.to_string().replace(&format!("{}/", self.0.display()), ""))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) fn load_text(text: &str) -> Result<Loaded, String> {
+    Directory::with(&[("lasso.yaml", text)]).load("lasso.yaml")
+}
+
+/// Two profiles, one chain each, with a provider in common; secrets are called canary.
+pub(crate) const SMALL: &str = "\
+listen: {rpc: '127.0.0.1:10000'}
+profiles:
+  beta:
+    chains:
+      ethereum:
+        chain_id: 1
+        providers:
+          - {id: shared, url: 'https://a.example/v2/canary?key=canary'}
+          - {id: own, url: 'http://127.0.0.1:8545/canary', headers: {x-key: canary}}
+  public:
+    methods: {timeouts: {debug_*: 2m}}
+    chains:
+      ethereum:
+        chain_id: 1
+        aliases: [mainnet]
+        providers:
+          - {id: a, url: 'https://a.example/v2/canary?key=canary'}
+          - {id: b, url: 'https://192.0.2.1:8443/canary'}
+";
+
+pub(crate) fn site() -> Site {
+    Site { filter: "/etc/lasso/filter.wasm".into(), ca_bundle: "/etc/ssl/ca.crt".into(), access_log: None }
+}

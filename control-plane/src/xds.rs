@@ -1,0 +1,11 @@
+//! Envoy's side: resources, their encoding, and the server that hands them out.
+//!
+//! Duty: `resources` says what Envoy is told, once, as JSON values; `encode` turns them into protobuf; `session` and `service` serve them.
+//! Invariant: what `lasso render envoy` prints and what `lasso serve` sends are made by the same functions.
+//! Leaves to others: what exists (`compile`), choosing and judging (the filter).
+
+pub(crate) mod encode;
+pub(crate) mod resources;
+pub(crate) mod service;
+mod session;
+pub(crate) mod snapshot;

@@ -1,0 +1,122 @@
+//! The listener for clients, where Lasso sets it up.
+//!
+//! Duty: HTTP in, the filter chain (CORS, DOWN, router with UP), the access log.
+//! Invariant: the access log has no path that the filter wrote and no upstream header: those are secrets. The body limit is above the
+//! filter's own, so that a body that is too long gets a JSON-RPC error and not Envoy's.
+//! Leaves to others: listeners of a mesh, which are the user's (`envoy/mesh.yaml`).
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use super::{DOWN, NAME, Site, UP, filters::WASM, type_url};
+
+/// How the listener comes by its parts.
+#[derive(Debug)]
+pub(crate) enum Parts<'a> {
+    /// Everything in one file.
+    Inline { routes: &'a Value, down: &'a Value, up: &'a Value },
+    /// Routes by RDS, the filter by ECDS, over the stream that brought the listener.
+    Discovered,
+}
+
+pub(crate) fn listener(address: SocketAddr, max_body_bytes: u32, site: &Site, parts: &Parts<'_>) -> Value {
+    json!({
+        "name": NAME,
+        "address": {"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}},
+        "per_connection_buffer_limit_bytes": max_body_bytes + 1_048_576,
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": connection_manager(site, parts),
+        }]}],
+    })
+}
+
+fn connection_manager(site: &Site, parts: &Parts<'_>) -> Value {
+    let mut manager = json!({
+        "@type": type_url("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": NAME,
+        "codec_type": "AUTO",
+        "server_name": NAME,
+        "generate_request_id": false,
+        "use_remote_address": true,
+        "skip_xff_append": true,
+        "normalize_path": true,
+        "stream_idle_timeout": "60s",
+        "request_headers_timeout": "10s",
+        "common_http_protocol_options": {"idle_timeout": "300s", "headers_with_underscores_action": "DROP_HEADER"},
+        "http2_protocol_options": {
+            "max_concurrent_streams": 1_000,
+            "initial_stream_window_size": 1_048_576,
+            "initial_connection_window_size": 16_777_216,
+        },
+        "access_log": [access_log(site)],
+        "http_filters": [
+            {"name": "envoy.filters.http.cors", "typed_config": {
+                "@type": type_url("envoy.extensions.filters.http.cors.v3.Cors"),
+            }},
+            filter(DOWN, parts),
+            {"name": "envoy.filters.http.router", "typed_config": {
+                "@type": type_url("envoy.extensions.filters.http.router.v3.Router"),
+                "suppress_envoy_headers": true,
+                "upstream_http_filters": [
+                    filter(UP, parts),
+                    {"name": "envoy.filters.http.upstream_codec", "typed_config": {
+                        "@type": type_url("envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"),
+                    }},
+                ],
+            }},
+        ],
+    });
+    match parts {
+        Parts::Inline { routes, .. } => manager["route_config"] = (*routes).clone(),
+        Parts::Discovered => {
+            manager["rds"] = json!({"route_config_name": NAME, "config_source": discovered()});
+        }
+    }
+    manager
+}
+
+fn filter(name: &str, parts: &Parts<'_>) -> Value {
+    match parts {
+        Parts::Inline { down, .. } if name == DOWN => json!({"name": name, "typed_config": down}),
+        Parts::Inline { up, .. } => json!({"name": name, "typed_config": up}),
+        Parts::Discovered => json!({"name": name, "config_discovery": {
+            "config_source": discovered(),
+            "type_urls": [type_url(WASM)],
+        }}),
+    }
+}
+
+fn discovered() -> Value {
+    json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "10s"})
+}
+
+fn access_log(site: &Site) -> Value {
+    let format = json!({"json_format": {
+        "time": "%START_TIME%",
+        "method": "%REQ(:METHOD)%",
+        "path": "%REQ(X-ENVOY-ORIGINAL-PATH)%",
+        "protocol": "%PROTOCOL%",
+        "status": "%RESPONSE_CODE%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "flags": "%RESPONSE_FLAGS%",
+        "duration_ms": "%DURATION%",
+        "bytes_in": "%BYTES_RECEIVED%",
+        "bytes_out": "%BYTES_SENT%",
+        "cluster": "%UPSTREAM_CLUSTER%",
+        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+        "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    }});
+    match &site.access_log {
+        Some(path) => json!({"name": "envoy.access_loggers.file", "typed_config": {
+            "@type": type_url("envoy.extensions.access_loggers.file.v3.FileAccessLog"),
+            "path": path,
+            "log_format": format,
+        }}),
+        None => json!({"name": "envoy.access_loggers.stdout", "typed_config": {
+            "@type": type_url("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"),
+            "log_format": format,
+        }}),
+    }
+}

@@ -1,0 +1,65 @@
+//! Whole files, as they are printed.
+
+use serde_json::{Value, json};
+
+use super::bootstrap::{ads_bootstrap, static_config};
+use crate::compile::compile;
+use crate::testing::{SMALL, load_text, site};
+use crate::xds::encode::Schema;
+use crate::yaml::Document;
+
+fn rendered() -> Value {
+    let config = load_text(SMALL).unwrap().config;
+    let admin = Some("127.0.0.1:9901".parse().unwrap());
+    static_config(&config, &compile(&config).unwrap(), &site(), admin).unwrap()
+}
+
+#[track_caller]
+fn check_is_a_bootstrap(file: &Value) {
+    Schema::load().unwrap().encode("envoy.config.bootstrap.v3.Bootstrap", file).unwrap();
+}
+
+#[test]
+fn the_static_file() {
+    let file = rendered();
+    check_is_a_bootstrap(&file);
+    insta::assert_snapshot!(Document::from(&file).to_string());
+}
+
+#[test]
+fn the_bootstrap() {
+    let file = ads_bootstrap("127.0.0.1:18000".parse().unwrap(), "envoy-1", None);
+    check_is_a_bootstrap(&file);
+    insta::assert_snapshot!(Document::from(&file).to_string());
+}
+
+#[test]
+fn secrets_are_in_the_catalog_and_nowhere_else() {
+    let mut file = rendered();
+    let manager = &mut file["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    let down = manager["http_filters"][1]["typed_config"]["config"]["configuration"].take();
+    let up = manager["http_filters"][2]["typed_config"]["upstream_http_filters"][0]["typed_config"]["config"]
+        ["configuration"]
+        .take();
+    assert_eq!(down, up, "one catalog for both");
+    assert!(down.to_string().contains("canary"));
+    assert!(!file.to_string().contains("canary"), "{file:#}");
+}
+
+#[test]
+fn both_filters_have_the_same_vm() {
+    let catalog = json!({});
+    let down = super::filters::wasm(super::DOWN, &catalog, &site());
+    let up = super::filters::wasm(super::UP, &catalog, &site());
+    assert_eq!(down["config"]["vm_config"], up["config"]["vm_config"]);
+}
+
+#[test]
+fn the_route_outlasts_the_longest_deadline() {
+    let file = rendered();
+    let manager = &file["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_array().unwrap();
+    let calls: Vec<_> = routes.iter().filter(|route| route["route"]["timeout"].is_string()).collect();
+    assert_eq!(calls.len(), 2);
+    assert!(calls.iter().all(|route| route["route"]["timeout"] == "180s"), "2 min of a debug_* and 1 for its body");
+}

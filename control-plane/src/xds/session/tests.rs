@@ -1,0 +1,182 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use envoy_types::pb::google::protobuf::Any;
+use lasso_routing::time::{Millis, Timestamp};
+
+use super::super::snapshot::{Resource, ResourceType, Snapshot};
+use super::{Action, Event, Request, Response, Session};
+
+/// Two clusters, a route, both filters; every version is `v1`.
+fn snapshot() -> Arc<Snapshot> {
+    let mut snapshot = Snapshot::default();
+    let all = [
+        (ResourceType::Clusters, "a"),
+        (ResourceType::Clusters, "b"),
+        (ResourceType::Routes, "routes"),
+        (ResourceType::Filters, "down"),
+        (ResourceType::Filters, "up"),
+    ];
+    for (kind, name) in all {
+        snapshot.insert(kind, name, Resource { version: "v1".to_owned(), content: Any::default() });
+    }
+    Arc::new(snapshot)
+}
+
+/// A session with a clock that the test moves.
+struct Conversation {
+    session: Session,
+    now: Timestamp,
+}
+
+impl Conversation {
+    fn new() -> Self {
+        Self { session: Session::new(snapshot()), now: Timestamp::from_millis(1_000) }
+    }
+
+    fn says(&mut self, kind: ResourceType, request: Request) -> Vec<Action> {
+        self.session.handle_event(Event::Request(kind, request), self.now);
+        std::iter::from_fn(|| self.session.poll_action()).collect()
+    }
+
+    fn waits(&mut self, millis: u64) -> Vec<Action> {
+        self.now = self.now.plus(Millis(millis));
+        self.session.handle_timeout(self.now);
+        std::iter::from_fn(|| self.session.poll_action()).collect()
+    }
+
+    fn has_clusters(&mut self) {
+        self.says(ResourceType::Clusters, subscribe(&[]));
+        self.says(ResourceType::Clusters, ack("1"));
+        self.waits(200);
+    }
+}
+
+fn subscribe(names: &[&str]) -> Request {
+    Request { subscribe: names.iter().map(|name| (*name).to_owned()).collect(), ..Request::default() }
+}
+
+fn ack(nonce: &str) -> Request {
+    Request { nonce: nonce.to_owned(), ..Request::default() }
+}
+
+fn nack(nonce: &str) -> Request {
+    Request { nonce: nonce.to_owned(), refused: Some("no".to_owned()), ..Request::default() }
+}
+
+fn sent(kind: ResourceType, nonce: &str, names: &[&str], removed: &[&str]) -> Action {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Action::Send(Response { kind, nonce: nonce.to_owned(), names: owned(names), removed: owned(removed) })
+}
+
+#[test]
+fn a_wildcard_subscription_is_sent_everything_of_its_type() {
+    let mut envoy = Conversation::new();
+    let sent_now = envoy.says(ResourceType::Clusters, subscribe(&[]));
+    assert_eq!(sent_now, [sent(ResourceType::Clusters, "1", &["a", "b"], &[])]);
+    let mut envoy = Conversation::new();
+    let sent_now = envoy.says(ResourceType::Clusters, subscribe(&["*"]));
+    assert_eq!(sent_now, [sent(ResourceType::Clusters, "1", &["a", "b"], &[])]);
+}
+
+#[test]
+fn what_names_clusters_waits_for_their_ack_and_a_little_longer() {
+    let mut envoy = Conversation::new();
+    envoy.says(ResourceType::Clusters, subscribe(&[]));
+    assert_eq!(envoy.says(ResourceType::Routes, subscribe(&["routes"])), []);
+    assert_eq!(envoy.waits(5_000), [], "no ack, no routes");
+    let acked = envoy.says(ResourceType::Clusters, ack("1"));
+    assert!(matches!(acked.as_slice(), [Action::Acked { kind: ResourceType::Clusters, .. }]), "{acked:?}");
+    assert_eq!(envoy.waits(199), []);
+    assert_eq!(envoy.session.poll_timeout(), Some(envoy.now.plus(Millis(1))));
+    assert_eq!(envoy.waits(1), [sent(ResourceType::Routes, "2", &["routes"], &[])]);
+}
+
+#[test]
+fn routes_are_not_sent_after_clusters_that_were_refused() {
+    let mut envoy = Conversation::new();
+    envoy.says(ResourceType::Clusters, subscribe(&[]));
+    envoy.says(ResourceType::Routes, subscribe(&["routes"]));
+    let refused = envoy.says(ResourceType::Clusters, nack("1"));
+    assert!(matches!(refused.as_slice(), [Action::Refused { detail, .. }] if detail == "no"), "{refused:?}");
+    assert_eq!(envoy.waits(60_000), []);
+}
+
+#[test]
+fn a_stream_that_never_asks_for_clusters_is_served_after_a_second() {
+    let mut envoy = Conversation::new();
+    assert_eq!(envoy.says(ResourceType::Filters, subscribe(&["down"])), []);
+    assert_eq!(envoy.waits(999), []);
+    assert_eq!(envoy.waits(1), [sent(ResourceType::Filters, "1", &["down"], &[])]);
+}
+
+#[test]
+fn one_response_of_a_type_is_unanswered_at_a_time() {
+    let mut envoy = Conversation::new();
+    envoy.has_clusters();
+    assert_eq!(
+        envoy.says(ResourceType::Filters, subscribe(&["down"])),
+        [sent(ResourceType::Filters, "2", &["down"], &[])]
+    );
+    assert_eq!(envoy.says(ResourceType::Filters, subscribe(&["up"])), [], "the first is not answered");
+    let next = envoy.says(ResourceType::Filters, ack("2"));
+    assert_eq!(next.last(), Some(&sent(ResourceType::Filters, "3", &["up"], &[])), "{next:?}");
+}
+
+#[test]
+fn what_was_refused_is_not_sent_again_unchanged() {
+    let mut envoy = Conversation::new();
+    envoy.has_clusters();
+    envoy.says(ResourceType::Filters, subscribe(&["down"]));
+    envoy.says(ResourceType::Filters, nack("2"));
+    assert_eq!(envoy.waits(60_000), []);
+    let next = envoy.says(ResourceType::Filters, subscribe(&["up"]));
+    assert_eq!(next, [sent(ResourceType::Filters, "3", &["up"], &[])]);
+}
+
+#[test]
+fn a_reconnecting_envoy_is_sent_only_what_it_lacks() {
+    let mut envoy = Conversation::new();
+    let versions = [("a", "v1"), ("b", "v0"), ("gone", "v1")];
+    let initial_versions: BTreeMap<_, _> =
+        versions.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect();
+    let back = envoy.says(ResourceType::Clusters, Request { initial_versions, ..subscribe(&["*"]) });
+    assert_eq!(back, [sent(ResourceType::Clusters, "1", &["b"], &["gone"])]);
+}
+
+#[test]
+fn a_reconnecting_envoy_that_lacks_nothing_gets_an_answer_all_the_same() {
+    let mut envoy = Conversation::new();
+    envoy.has_clusters();
+    let initial_versions = BTreeMap::from([("routes".to_owned(), "v1".to_owned())]);
+    let back = envoy.says(ResourceType::Routes, Request { initial_versions, ..subscribe(&["routes"]) });
+    assert_eq!(back, [sent(ResourceType::Routes, "2", &[], &[])]);
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_answered_as_removed() {
+    let mut envoy = Conversation::new();
+    envoy.has_clusters();
+    let answer = envoy.says(ResourceType::Routes, subscribe(&["nope"]));
+    assert_eq!(answer, [sent(ResourceType::Routes, "2", &[], &["nope"])]);
+    let settled = envoy.says(ResourceType::Routes, ack("2"));
+    assert!(matches!(settled.as_slice(), [Action::Acked { .. }]), "told once: {settled:?}");
+}
+
+#[test]
+fn subscribing_again_sends_again() {
+    let mut envoy = Conversation::new();
+    envoy.has_clusters();
+    envoy.says(ResourceType::Filters, subscribe(&["down"]));
+    envoy.says(ResourceType::Filters, ack("2"));
+    let again = envoy.says(ResourceType::Filters, subscribe(&["down"]));
+    assert_eq!(again, [sent(ResourceType::Filters, "3", &["down"], &[])]);
+}
+
+#[test]
+fn an_answer_to_another_response_is_none() {
+    let mut envoy = Conversation::new();
+    envoy.says(ResourceType::Clusters, subscribe(&[]));
+    assert_eq!(envoy.says(ResourceType::Clusters, ack("17")), []);
+    assert_eq!(envoy.says(ResourceType::Clusters, nack("17")), []);
+}
