@@ -408,6 +408,12 @@ impl Catalog {
         self.profile(profile)?.names.get(name).copied()
     }
 
+    /// Whether any hostname stands for a chain, so that `/` is an RPC path.
+    #[must_use]
+    pub fn has_hosts(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
     /// The chain that a hostname (with or without a port, in any case) stands for.
     #[must_use]
     pub fn chain_at_host(&self, host: &str) -> Option<ChainIdx> {

@@ -85,7 +85,7 @@ impl Client {
     pub fn is_ours(&self, catalog: &Catalog) -> bool {
         let path = self.path_without_query();
         let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        under("/rpc") || under("/ws/rpc") || (path == "/" && catalog.chain_at_host(&self.host).is_some())
+        under("/rpc") || (path == "/" && catalog.has_hosts())
     }
 
     /// The client's path as logs may show it: a query can hold a token.

@@ -26,6 +26,18 @@ const RETRY_MARK: &str = "x-rpc-retry";
 
 pub(crate) fn route_configuration(deployment: &Deployment) -> Value {
     let timeout = super::seconds(longest_deadline(deployment) + BODY_TIME);
+    let once = json!({"prefix": "/", "filter_state": [{"key": ONCE, "string_match": {"exact": "1"}}]});
+    let mut routes = vec![
+        health(),
+        preflight(),
+        not_post(),
+        call("once", &once, FOR_WRITES, &timeout, deployment),
+        call("call", &json!({"path_separated_prefix": "/rpc"}), FOR_ANYTHING, &timeout, deployment),
+    ];
+    if deployment.catalog.profiles.iter().flat_map(|profile| &profile.chains).any(|chain| !chain.hosts.is_empty()) {
+        routes.push(call("host", &json!({"path": "/"}), FOR_ANYTHING, &timeout, deployment));
+    }
+    routes.push(not_found());
     json!({
         "name": NAME,
         "validate_clusters": false,
@@ -33,13 +45,7 @@ pub(crate) fn route_configuration(deployment: &Deployment) -> Value {
             "name": NAME,
             "domains": ["*"],
             "typed_per_filter_config": {"envoy.filters.http.cors": cors()},
-            "routes": [
-                health(),
-                preflight(),
-                not_post(),
-                call("once", FOR_WRITES, &timeout, deployment),
-                call("call", FOR_ANYTHING, &timeout, deployment),
-            ],
+            "routes": routes,
         }],
     })
 }
@@ -97,17 +103,24 @@ fn set(name: &str, value: &str) -> Value {
     json!({"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"})
 }
 
-fn call(name: &str, retry_on: &str, timeout: &str, deployment: &Deployment) -> Value {
-    let mut matches = json!({"prefix": "/"});
-    if retry_on == FOR_WRITES {
-        matches["filter_state"] = json!([{"key": ONCE, "string_match": {"exact": "1"}}]);
-    }
+fn not_found() -> Value {
+    const BODY: &str = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"nothing here: POST JSON-RPC to /rpc/{chain}"}}"#;
+    json!({
+        "name": "not-found",
+        "match": {"prefix": "/"},
+        "direct_response": {"status": 404, "body": {"inline_string": BODY}},
+        "response_headers_to_add": [set("content-type", "application/json"), set("access-control-allow-origin", "*")],
+    })
+}
+
+fn call(name: &str, matches: &Value, retry_on: &str, timeout: &str, deployment: &Deployment) -> Value {
     json!({
         "name": name,
         "match": matches,
         "request_headers_to_remove": FROM_CLIENTS,
         "response_headers_to_remove": FROM_PROVIDERS,
-        "response_headers_to_add": [set("content-type", "application/json")],
+        // Replies that the filter sends in place of a provider's do not pass the CORS filter, so the route lets browsers read them.
+        "response_headers_to_add": [set("content-type", "application/json"), set("access-control-allow-origin", "*")],
         "route": {
             "timeout": timeout,
             "idle_timeout": "30s",
