@@ -1,0 +1,110 @@
+//! Who may depend on whom.
+//!
+//! Duty: hold the direction of the packages: `jsonrpc <- routing <- proto <- filter`, the control plane beside the filter, and
+//! nothing upon the tests; and keep core to the few crates it may know.
+//! Invariant: a package that is not in the table may not exist.
+
+use std::process::Command;
+
+use serde::Deserialize;
+
+use crate::{
+    breach::{Breach, Rule, all_well},
+    tree::root,
+};
+
+const EDGES: Rule = Rule {
+    name: "allowed edges",
+    remedy: "Move the code to the lower package. If the boundary itself must change, change tests/tidy/edges.rs and ARCHITECTURE.md in the same commit.",
+};
+
+/// What one package may depend on.
+struct Allowed {
+    package: &'static str,
+    ours: &'static [&'static str],
+    /// Crates of others; `None`: any.
+    foreign: Option<&'static [&'static str]>,
+}
+
+const CORE: Option<&[&str]> = Some(&["serde", "serde_json", "thiserror"]);
+const SHELL: &[&str] = &["lasso-jsonrpc", "lasso-routing", "lasso-proto"];
+const ALLOWED: [Allowed; 6] = [
+    Allowed { package: "lasso-jsonrpc", ours: &[], foreign: CORE },
+    Allowed { package: "lasso-routing", ours: &["lasso-jsonrpc"], foreign: CORE },
+    Allowed { package: "lasso-proto", ours: &["lasso-routing"], foreign: None },
+    Allowed { package: "lasso-filter", ours: SHELL, foreign: None },
+    Allowed { package: "lasso", ours: SHELL, foreign: None },
+    Allowed { package: "lasso-tests", ours: SHELL, foreign: None },
+];
+
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Dependency {
+    name: String,
+    kind: Option<String>,
+    path: Option<String>,
+}
+
+fn breaches(packages: &[Package]) -> Vec<Breach> {
+    packages.iter().flat_map(breaches_of).collect()
+}
+
+fn breaches_of(package: &Package) -> Vec<Breach> {
+    let root = format!("{}/", root().display());
+    let file = package.manifest_path.strip_prefix(&root).unwrap_or(&package.manifest_path);
+    let Some(allowed) = ALLOWED.iter().find(|allowed| allowed.package == package.name) else {
+        return vec![EDGES.broken(file, 1, format!("package `{}` has no row in the table of edges", package.name))];
+    };
+    package
+        .dependencies
+        .iter()
+        .filter(|dependency| match (&dependency.path, allowed.foreign) {
+            (Some(_), _) => !allowed.ours.contains(&dependency.name.as_str()),
+            // Tests of core may use what they like; nobody else sees it.
+            (None, Some(foreign)) => dependency.kind.is_none() && !foreign.contains(&dependency.name.as_str()),
+            (None, None) => false,
+        })
+        .map(|dependency| EDGES.broken(file, 1, format!("`{}` may not depend on `{}`", package.name, dependency.name)))
+        .collect()
+}
+
+#[test]
+fn packages_depend_downwards_only() {
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs: it runs this test");
+    assert!(metadata.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&metadata.stderr));
+    let metadata: Metadata = serde_json::from_slice(&metadata.stdout).expect("cargo metadata prints JSON");
+    assert!(metadata.packages.len() >= ALLOWED.len(), "a row of the table of edges has lost its package");
+    all_well(&breaches(&metadata.packages));
+}
+
+#[test]
+fn an_upward_edge_is_found() {
+    #[track_caller]
+    fn check(package: &str, dependency: &str, path: Option<&str>, kind: Option<&str>, found: usize) {
+        let dependency = Dependency { name: dependency.into(), kind: kind.map(Into::into), path: path.map(Into::into) };
+        let package =
+            Package { name: package.into(), manifest_path: "x/Cargo.toml".into(), dependencies: vec![dependency] };
+        assert_eq!(breaches(&[package]).len(), found);
+    }
+    check("lasso-jsonrpc", "lasso-routing", Some("/r"), None, 1);
+    check("lasso-routing", "lasso-jsonrpc", Some("/r"), None, 0);
+    check("lasso", "lasso-tests", Some("/r"), Some("dev"), 1);
+    check("lasso-routing", "tokio", None, None, 1);
+    check("lasso-routing", "proptest", None, Some("dev"), 0);
+    check("lasso-newcomer", "serde", None, None, 1);
+}
