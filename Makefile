@@ -1,0 +1,46 @@
+# The front door. No logic lives here: each target says what it needs and calls one tool.
+.DEFAULT_GOAL := help
+.PHONY: help setup build build-panic run test unit e2e check fuzz clean
+
+CARGO ?= cargo
+WASM  := --profile wasm --target wasm32-wasip1 -p lasso-filter
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install Envoy, anvil, the test clients and the wasm target, all pinned, into this folder
+	@scripts/setup.sh
+
+build: setup ## the filter and the lasso program
+	$(CARGO) build $(WASM)
+	$(CARGO) build -p lasso
+
+build-panic: setup # the filter that panics when it is asked to, for one test
+	$(CARGO) build $(WASM) --features inject-panic --target-dir target/panic
+
+run: build ## the demo: two chains, five providers; CONFIG=lasso.yaml: your own; WORKERS=n: Envoy's threads
+	$(CARGO) build -p lasso-tests --bin lasso-demo
+	@exec target/debug/lasso-demo $(if $(CONFIG),--config $(CONFIG)) $(if $(WORKERS),--workers $(WORKERS))
+
+test: unit e2e ## everything: unit, property, snapshot, house rules, end to end
+
+unit: setup # everything that needs no Envoy
+	$(CARGO) test --workspace --exclude lasso-tests
+	$(CARGO) test -p lasso-tests --lib --test tidy
+
+e2e: build build-panic ## real clients, real Envoy, real nodes, providers that misbehave
+	$(CARGO) test -p lasso-tests --test e2e -- --test-threads=2
+
+check: setup ## format, lints, house rules, licences (the last where cargo-deny is installed)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p lasso-filter --target wasm32-wasip1 -- -D warnings
+	$(CARGO) test -p lasso-tests --test tidy
+	@scripts/deny.sh
+
+fuzz: setup ## one minute of fuzzing each target (needs cargo-fuzz and a nightly toolchain)
+	@scripts/fuzz.sh
+
+clean: ## what was built and run; installed tools stay
+	$(CARGO) clean
+	rm -rf .run

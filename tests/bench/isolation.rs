@@ -1,0 +1,82 @@
+//! What a dead chain costs another one on the same worker.
+//!
+//! Duty: every provider of one chain takes connections and never answers, 64 clients ask it all the same; a second chain is asked at
+//! a steady rate before and meanwhile.
+//! Invariant: a fresh Envoy for each comparison, so that the breakers of the dead chain are closed when its clients come.
+
+use std::{net::TcpListener, time::Duration};
+
+use anyhow::ensure;
+use lasso_tests::{ChainConfig, Config, loopback};
+
+use crate::{
+    Effort, calls,
+    load::{Load, Order, Pace, run},
+    machine::Layout,
+    mock::{Manner, Mock},
+    numbers::{Middle, quantile},
+    report::{Budget, Report},
+    site::{AccessLog, Site},
+};
+
+const ALIVE: &str = "/rpc/alive";
+const DEAD: &str = "/rpc/dead";
+const DEAD_CONNECTIONS: u64 = 64;
+/// Once every breaker is open the dead chain fails at once. Clients that ask again at that very moment would measure how fast we refuse.
+const DEAD_PAUSE: Duration = Duration::from_millis(50);
+const ALIVE_CONNECTIONS: u64 = 16;
+const ALIVE_RATE: f64 = 2_000.0;
+
+/// Measures and reports.
+pub(crate) async fn measure(effort: &Effort, layout: Layout, report: &mut Report) -> anyhow::Result<()> {
+    let (mut ratios, mut alone, mut beside) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut asked, mut whole, mut refused) = (0, 0, 0);
+    for _ in 0..effort.isolations {
+        let holes = [black_hole()?, black_hole()?, black_hole()?];
+        let healthy = Mock::start(Manner::Healthy).await?;
+        let mut dead = ChainConfig::new("dead", 2);
+        for (id, hole) in ["one", "two", "three"].iter().zip(&holes) {
+            dead = dead.provider(id, &format!("http://{}/", hole.local_addr()?));
+        }
+        let alive = ChainConfig::new("alive", 1).provider("healthy", &healthy.url());
+        let config = Config::new().strategy("fastest").exploring().chain(alive).chain(dead);
+        let site = Site::lasso(layout, &config, AccessLog::Off, ALIVE).await?;
+        let order = |path, connections, pace| Order {
+            address: site.address(),
+            path,
+            calls: calls::Load::Small,
+            connections,
+            pace,
+        };
+        let mut load = Load::start(&order(ALIVE, ALIVE_CONNECTIONS, Pace::Rate(ALIVE_RATE))).await?;
+        run(&mut [&mut load], effort.warm).await?;
+        load.record();
+        run(&mut [&mut load], effort.isolation).await?;
+        let quiet = quantile(&mut load.latencies(), 0.99)?;
+        let before = load.seen();
+        let mut victims = Load::start(&order(DEAD, DEAD_CONNECTIONS, Pace::AtMostEvery(DEAD_PAUSE))).await?;
+        run(&mut [&mut load, &mut victims], effort.isolation).await?;
+        let busy = quantile(&mut load.latencies(), 0.99)?;
+        let after = load.seen();
+        ensure!(victims.seen().whole == 0, "a black hole gave a result");
+        ratios.push(busy / quiet);
+        alone.push(quiet);
+        beside.push(busy);
+        whole += after.whole - before.whole;
+        asked += after.whole + after.failed - before.whole - before.failed;
+        refused += victims.seen().failed;
+    }
+    ensure!(asked > 0, "the living chain was not asked");
+    let share = whole as f64 / asked as f64;
+    report.row("beside a dead chain: share of calls with a result", Middle::only(share), "", Budget::AtLeast(1.0));
+    report.row("beside a dead chain: p99 / alone", Middle::of(&ratios)?, "", Budget::AtMost(1.3));
+    report.figure("p99 of the living chain, alone", Middle::of(&alone)?, " us");
+    report.figure("p99 of the living chain, beside the dead one", Middle::of(&beside)?, " us");
+    report.figure("calls that the dead chain refused", Middle::only(f64::from(u32::try_from(refused)?)), "");
+    Ok(())
+}
+
+/// The system accepts connections and what is sent on them; nobody reads it.
+fn black_hole() -> anyhow::Result<TcpListener> {
+    Ok(TcpListener::bind(loopback(0))?)
+}

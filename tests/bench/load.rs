@@ -1,0 +1,189 @@
+//! Load on one address, and what it saw.
+//!
+//! Duty: keep connections busy, flat out, at a pace of their own, or at a common rate whose latencies count from when a call was due.
+//! Invariant: runs on one thread beside the mock, so counts taken between two awaits belong together.
+//! Leaves to others: how long it runs, and what the counts are compared with.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use anyhow::bail;
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use crate::{calls, connection::Connection};
+
+/// When a connection asks again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pace {
+    /// As soon as it was answered.
+    FlatOut,
+    /// As soon as it was answered, but not more often than this.
+    AtMostEvery(Duration),
+    /// So many calls a second over all connections, evenly, whether earlier ones were answered or not.
+    Rate(f64),
+}
+
+/// What is to be asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order {
+    pub(crate) address: SocketAddr,
+    pub(crate) path: &'static str,
+    pub(crate) calls: calls::Load,
+    pub(crate) connections: u64,
+    pub(crate) pace: Pace,
+}
+
+/// Calls answered so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// With a result of their own.
+    pub(crate) whole: u64,
+    /// With anything else.
+    pub(crate) failed: u64,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    whole: AtomicU64,
+    failed: AtomicU64,
+    recording: AtomicBool,
+    /// In nanoseconds.
+    latencies: Mutex<Vec<u32>>,
+}
+
+impl Tally {
+    fn count(&self, whole: bool, asked: Instant) {
+        let counter = if whole { &self.whole } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if self.recording.load(Ordering::Relaxed) {
+            let nanos = u32::try_from(asked.elapsed().as_nanos()).unwrap_or(u32::MAX);
+            self.latencies.lock().unwrap_or_else(PoisonError::into_inner).push(nanos);
+        }
+    }
+}
+
+/// Calls that are due, for whichever connection is idle.
+#[derive(Debug, Default)]
+struct Due {
+    times: Mutex<VecDeque<Instant>>,
+    more: Notify,
+}
+
+/// Running load. It ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Load {
+    tally: Arc<Tally>,
+    connections: JoinSet<anyhow::Result<()>>,
+}
+
+impl Load {
+    pub(crate) async fn start(order: &Order) -> anyhow::Result<Self> {
+        let tally = Arc::new(Tally::default());
+        let mut connections = JoinSet::new();
+        let due = Arc::new(Due::default());
+        for number in 0..order.connections {
+            let calls = calls::Calls::new(order.calls, order.path, number);
+            let connection = Connection::open(order.address, calls).await?;
+            let tally = Arc::clone(&tally);
+            match order.pace {
+                Pace::FlatOut => connections.spawn(flat_out(connection, tally)),
+                Pace::AtMostEvery(pause) => connections.spawn(pausing(connection, tally, pause)),
+                Pace::Rate(_) => connections.spawn(when_due(connection, tally, Arc::clone(&due))),
+            };
+        }
+        if let Pace::Rate(rate) = order.pace {
+            connections.spawn(announce(due, rate));
+        }
+        Ok(Self { tally, connections })
+    }
+
+    /// What it saw so far.
+    pub(crate) fn seen(&self) -> Seen {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Seen { whole: read(&self.tally.whole), failed: read(&self.tally.failed) }
+    }
+
+    /// From here on latencies are recorded.
+    pub(crate) fn record(&self) {
+        self.tally.recording.store(true, Ordering::Relaxed);
+    }
+
+    /// The latencies since [`Self::record`], in nanoseconds.
+    pub(crate) fn latencies(&self) -> Vec<u32> {
+        std::mem::take(&mut self.tally.latencies.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Lets all of this load run for so long. Fails when a connection ends: load never ends by itself.
+pub(crate) async fn run(loads: &mut [&mut Load], length: Duration) -> anyhow::Result<()> {
+    let ended = poll_fn(|context| {
+        for load in &mut *loads {
+            if let Poll::Ready(Some(ended)) = load.connections.poll_join_next(context) {
+                return Poll::Ready(ended);
+            }
+        }
+        Poll::Pending
+    });
+    let Ok(ended) = timeout(length, ended).await else { return Ok(()) };
+    ended??;
+    bail!("a connection of the load ended");
+}
+
+async fn flat_out(mut connection: Connection, tally: Arc<Tally>) -> anyhow::Result<()> {
+    loop {
+        let asked = Instant::now();
+        let answered = connection.ask().await?;
+        tally.count(answered.whole, asked);
+    }
+}
+
+async fn pausing(mut connection: Connection, tally: Arc<Tally>, pause: Duration) -> anyhow::Result<()> {
+    let mut turns = interval(pause);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        let asked = Instant::now();
+        let answered = connection.ask().await?;
+        tally.count(answered.whole, asked);
+    }
+}
+
+async fn when_due(mut connection: Connection, tally: Arc<Tally>, due: Arc<Due>) -> anyhow::Result<()> {
+    loop {
+        let next = due.times.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(asked) = next else {
+            due.more.notified().await;
+            continue;
+        };
+        let answered = connection.ask().await?;
+        tally.count(answered.whole, asked);
+    }
+}
+
+/// Spins between two calls: the runtime's timers tick once a millisecond, and a burst each millisecond is another load.
+async fn announce(due: Arc<Due>, rate: f64) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut announced = 0_u64;
+    loop {
+        let next = started + Duration::from_secs_f64(announced as f64 / rate);
+        while Instant::now() < next {
+            tokio::task::yield_now().await;
+        }
+        due.times.lock().unwrap_or_else(PoisonError::into_inner).push_back(next);
+        due.more.notify_one();
+        announced += 1;
+    }
+}

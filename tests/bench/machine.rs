@@ -1,0 +1,79 @@
+//! Processors: who runs where, and how much time it took there.
+//!
+//! Invariant: where there are two processors and `taskset`, Envoy has one for itself and everything else the other; where not,
+//! nothing is pinned and the report says so.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+
+/// Who runs where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Layout {
+    /// Envoy there, load and mock here.
+    Pinned { envoy: u32, load: u32 },
+    /// Wherever the system likes.
+    Free,
+}
+
+impl Layout {
+    /// Moves this process, before it has threads, to its processor.
+    pub(crate) fn take() -> anyhow::Result<Self> {
+        let allowed = allowed()?;
+        let &[envoy, .., load] = allowed.as_slice() else { return Ok(Self::Free) };
+        let own = std::process::id().to_string();
+        let taskset = Command::new("taskset")
+            .args(["-p", "-c", &load.to_string(), &own])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        Ok(if taskset.is_ok_and(|status| status.success()) { Self::Pinned { envoy, load } } else { Self::Free })
+    }
+
+    /// A command that starts this program where Envoys run.
+    pub(crate) fn envoy(self, program: &Path) -> Command {
+        match self {
+            Self::Pinned { envoy, .. } => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &envoy.to_string()]).arg(program);
+                command
+            }
+            Self::Free => Command::new(program),
+        }
+    }
+}
+
+/// The processors that this process may use.
+fn allowed() -> anyhow::Result<Vec<u32>> {
+    let status = fs::read_to_string("/proc/self/status").context("only Linux tells who runs where")?;
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default().trim();
+    let mut allowed = Vec::new();
+    for range in list.split(',').filter(|range| !range.is_empty()) {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        allowed.extend(first.parse::<u32>()?..=last.parse::<u32>()?);
+    }
+    Ok(allowed)
+}
+
+/// Processor time that all threads of a process have used.
+pub(crate) fn processor_time(pid: u32) -> anyhow::Result<Duration> {
+    let mut total = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).context("the process is gone")? {
+        let path = thread?.path().join("schedstat");
+        let line = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let ran = line.split_whitespace().next().unwrap_or_default();
+        total += Duration::from_nanos(ran.parse().with_context(|| format!("{line:?} is not a schedstat"))?);
+    }
+    ensure!(!total.is_zero(), "the kernel keeps no schedstat");
+    Ok(total)
+}
+
+/// Processes that want to run, over the last minute; above 1 before we start, somebody else is busy.
+pub(crate) fn busyness() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}

@@ -1,0 +1,125 @@
+//! `lasso-bench`: the budgets, measured as ratios within one run (`make bench`).
+//!
+//! Duty: put plain Envoy and Envoy with our filter in front of the same mock providers, load both, and compare. docs/performance.md
+//! says how each row is taken.
+//! Invariant: bounded in count and time, only on 127.0.0.1, every process ends with this one. It fails when something could not be
+//! measured; a budget that does not hold is told, and fails the run only with `--enforce`.
+
+mod calls;
+mod connection;
+mod failover;
+mod isolation;
+mod load;
+mod machine;
+mod message;
+mod mock;
+mod numbers;
+mod pair;
+mod rank;
+mod report;
+mod site;
+
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use lasso_tests::tools;
+
+use crate::{machine::Layout, report::Report};
+
+/// Measures what Lasso costs over plain Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "lasso-bench")]
+struct Args {
+    /// Under 40 seconds, and rougher.
+    #[arg(long)]
+    quick: bool,
+    /// Exit with 1 when a budget does not hold.
+    #[arg(long)]
+    enforce: bool,
+    /// Where the report goes as JSON [default: target/bench.json].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    /// Starts of the pair of Envoys.
+    starts: u32,
+    /// Rounds of what is measured alone and in turn, for each start.
+    rounds: u32,
+    /// Before each window.
+    warm: Duration,
+    /// Of the paired measurement.
+    window: Duration,
+    /// Of what is measured alone.
+    alone: Duration,
+    failovers: u32,
+    /// Fresh Envoys for the dead chain.
+    isolations: u32,
+    /// Of the living chain, alone and again beside the dead one.
+    isolation: Duration,
+    /// Of ten thousand plans.
+    batches: u32,
+}
+
+const FULL: Effort = Effort {
+    starts: 5,
+    rounds: 2,
+    warm: Duration::from_millis(300),
+    window: Duration::from_millis(2_500),
+    alone: Duration::from_millis(1_000),
+    failovers: 1_000,
+    isolations: 3,
+    isolation: Duration::from_millis(3_000),
+    batches: 50,
+};
+
+const QUICK: Effort = Effort {
+    starts: 2,
+    rounds: 1,
+    warm: Duration::from_millis(200),
+    window: Duration::from_millis(1_000),
+    alone: Duration::from_millis(700),
+    failovers: 250,
+    isolations: 1,
+    isolation: Duration::from_millis(2_000),
+    batches: 10,
+};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    let busyness = machine::busyness();
+    let layout = Layout::take()?;
+    let started = Instant::now();
+    // One thread for load and mock: no lock between them, and no second thread to fight over their processor.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let effort = if args.quick { QUICK } else { FULL };
+    let report = runtime.block_on(measure(&effort, layout))?;
+    let path = args.out.unwrap_or_else(|| tools::root().join("target/bench.json"));
+    report.write(&path, args.quick, layout)?;
+    let mut out = std::io::stdout().lock();
+    write!(out, "{}", report.text(layout))?;
+    if let Some(busyness) = busyness.filter(|busyness| *busyness > 0.5) {
+        writeln!(
+            out,
+            "The machine was busy before we started (load average {busyness}): measure again when it is quiet."
+        )?;
+    }
+    writeln!(out, "{:.0} s; also in {}", started.elapsed().as_secs_f64(), path.display())?;
+    Ok(if args.enforce && !report.holds() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn measure(effort: &Effort, layout: Layout) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    pair::measure(effort, layout, &mut report).await?;
+    failover::measure(effort, layout, &mut report).await?;
+    isolation::measure(effort, layout, &mut report).await?;
+    rank::measure(effort, &mut report)?;
+    Ok(report)
+}

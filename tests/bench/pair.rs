@@ -1,0 +1,243 @@
+//! Plain Envoy and ours, side by side: processor time, throughput, latency at half load, calls upstream.
+//!
+//! Duty: one start of both Envoys gives one ratio of each kind; the report takes the median over the starts, because two starts of
+//! the same Envoy differ more than two windows of one.
+//! Invariant: processor time is compared while both carry load at the same time on the same processor; what cannot be shared
+//! (throughput, latency) is measured alone, in turn, in short windows.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use lasso_tests::{ChainConfig, Config};
+
+use crate::{
+    Effort, calls,
+    load::{Load, Order, Pace, run},
+    machine::Layout,
+    mock::{Manner, Mock},
+    numbers::{Middle, quantile},
+    report::{Budget, Report},
+    site::{AccessLog, Site},
+};
+
+const PATH: &str = "/rpc/bench";
+const PAIRED_CONNECTIONS: u64 = 32;
+const ALONE_CONNECTIONS: u64 = 64;
+
+/// The same figure of the two.
+#[derive(Debug, Clone, Copy)]
+struct Two {
+    plain: f64,
+    lasso: f64,
+}
+
+impl Two {
+    fn ratio(self) -> f64 {
+        self.lasso / self.plain
+    }
+}
+
+/// All that the starts gave.
+#[derive(Debug, Default)]
+struct Measured {
+    cpu_small: Vec<Two>,
+    cpu_mix: Vec<Two>,
+    cpu_logged: Vec<Two>,
+    throughput_small: Vec<Two>,
+    throughput_mix: Vec<Two>,
+    busy: Vec<f64>,
+    direct: Vec<f64>,
+    p50: Vec<Two>,
+    p99: Vec<Two>,
+    rate: Vec<f64>,
+    asked: u64,
+    arrived: u64,
+}
+
+/// The Envoys of one start, and the providers.
+#[derive(Debug)]
+struct Pair {
+    plain: Site,
+    lasso: Site,
+    logged: Site,
+    providers: Vec<Mock>,
+}
+
+/// Measures and reports.
+pub(crate) async fn measure(effort: &Effort, layout: Layout, report: &mut Report) -> anyhow::Result<()> {
+    let mut measured = Measured::default();
+    for _ in 0..effort.starts {
+        let pair = Pair::start(layout).await?;
+        pair.paired(effort, &mut measured).await?;
+        pair.alone(effort, &mut measured).await?;
+        pair.at_half_load(effort, &mut measured).await?;
+    }
+    measured.report(report)
+}
+
+impl Pair {
+    async fn start(layout: Layout) -> anyhow::Result<Self> {
+        let mut providers = Vec::new();
+        for _ in 0..4 {
+            providers.push(Mock::start(Manner::Healthy).await?);
+        }
+        let mut chain = ChainConfig::new("bench", 1);
+        for (id, provider) in ["one", "two", "three"].iter().zip(&providers[1..]) {
+            chain = chain.provider(id, &provider.url());
+        }
+        let config = Config::new().strategy("fastest").exploring().chain(chain);
+        let plain = Site::plain(layout, providers[0].address()).await?;
+        let lasso = Site::lasso(layout, &config, AccessLog::Off, PATH).await?;
+        let logged = Site::lasso(layout, &config, AccessLog::On, PATH).await?;
+        Ok(Self { plain, lasso, logged, providers })
+    }
+
+    async fn paired(&self, effort: &Effort, measured: &mut Measured) -> anyhow::Result<()> {
+        let (plain, lasso) = (&self.plain, &self.lasso);
+        measured.cpu_small.push(cpu(plain, lasso, calls::Load::Small, effort).await?);
+        measured.cpu_mix.push(cpu(plain, lasso, calls::Load::Mix, effort).await?);
+        measured.cpu_logged.push(cpu(plain, &self.logged, calls::Load::Small, effort).await?);
+        Ok(())
+    }
+
+    async fn alone(&self, effort: &Effort, measured: &mut Measured) -> anyhow::Result<()> {
+        let direct = Order { path: "/", ..order(&self.plain, calls::Load::Small, ALONE_CONNECTIONS) };
+        let direct = Order { address: self.providers[0].address(), ..direct };
+        measured.direct.push(throughput(&direct, effort).await?);
+        let loads =
+            [(calls::Load::Small, &mut measured.throughput_small), (calls::Load::Mix, &mut measured.throughput_mix)];
+        for (load, pairs) in loads {
+            for _ in 0..effort.rounds {
+                let busy = self.plain.processor_time()?;
+                let started = std::time::Instant::now();
+                let plain = throughput(&order(&self.plain, load, ALONE_CONNECTIONS), effort).await?;
+                let used = self.plain.processor_time()?.saturating_sub(busy);
+                measured.busy.push(used.as_secs_f64() / started.elapsed().as_secs_f64());
+                let arrived = self.arrived();
+                let order = order(&self.lasso, load, ALONE_CONNECTIONS);
+                let (lasso, asked) = counted_throughput(&order, effort).await?;
+                measured.asked += asked;
+                measured.arrived += self.arrived() - arrived;
+                pairs.push(Two { plain, lasso });
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls that reached our three providers.
+    fn arrived(&self) -> u64 {
+        self.providers.iter().skip(1).map(Mock::asked).sum()
+    }
+
+    /// Both at the same rate: half of what ours can do.
+    async fn at_half_load(&self, effort: &Effort, measured: &mut Measured) -> anyhow::Result<()> {
+        let last = measured.throughput_small.last().map_or(0.0, |two| two.lasso);
+        ensure!(last > 0.0, "no throughput was measured");
+        let rate = last / 2.0;
+        measured.rate.push(rate);
+        for _ in 0..effort.rounds {
+            let mut plain = at_rate(&self.plain, rate, effort).await?;
+            let mut lasso = at_rate(&self.lasso, rate, effort).await?;
+            let mut two =
+                |share| anyhow::Ok(Two { plain: quantile(&mut plain, share)?, lasso: quantile(&mut lasso, share)? });
+            measured.p50.push(two(0.5)?);
+            measured.p99.push(two(0.99)?);
+        }
+        Ok(())
+    }
+}
+
+fn order(site: &Site, calls: calls::Load, connections: u64) -> Order {
+    Order { address: site.address(), path: PATH, calls, connections, pace: Pace::FlatOut }
+}
+
+/// Microseconds of processor time a request, of both under load at the same time.
+async fn cpu(plain: &Site, lasso: &Site, calls: calls::Load, effort: &Effort) -> anyhow::Result<Two> {
+    let mut loads = [
+        Load::start(&order(plain, calls, PAIRED_CONNECTIONS)).await?,
+        Load::start(&order(lasso, calls, PAIRED_CONNECTIONS)).await?,
+    ];
+    run(&mut loads.each_mut(), effort.warm).await?;
+    let seen = loads.each_ref().map(Load::seen);
+    let used = [plain.processor_time()?, lasso.processor_time()?];
+    run(&mut loads.each_mut(), effort.window).await?;
+    let used = [plain.processor_time()?.saturating_sub(used[0]), lasso.processor_time()?.saturating_sub(used[1])];
+    let mut each = [0.0; 2];
+    for ((each, load), (seen, used)) in each.iter_mut().zip(&loads).zip(seen.iter().zip(used)) {
+        let now = load.seen();
+        ensure!(now.failed == 0, "{} calls failed under load", now.failed);
+        ensure!(now.whole > seen.whole, "no call was answered");
+        *each = used.as_secs_f64() * 1e6 / (now.whole - seen.whole) as f64;
+    }
+    Ok(Two { plain: each[0], lasso: each[1] })
+}
+
+/// Calls a second.
+async fn throughput(order: &Order, effort: &Effort) -> anyhow::Result<f64> {
+    Ok(counted_throughput(order, effort).await?.0)
+}
+
+/// Calls a second, and all that were sent, warm-up included.
+async fn counted_throughput(order: &Order, effort: &Effort) -> anyhow::Result<(f64, u64)> {
+    let mut load = Load::start(order).await?;
+    run(&mut [&mut load], effort.warm).await?;
+    let (seen, started) = (load.seen(), std::time::Instant::now());
+    run(&mut [&mut load], effort.alone).await?;
+    let (now, length) = (load.seen(), started.elapsed());
+    ensure!(now.failed == 0, "{} calls failed under load", now.failed);
+    // At the end each connection has one call on its way, which may have reached a provider.
+    Ok(((now.whole - seen.whole) as f64 / length.as_secs_f64(), now.whole + order.connections))
+}
+
+async fn at_rate(site: &Site, rate: f64, effort: &Effort) -> anyhow::Result<Vec<u32>> {
+    let order = Order { pace: Pace::Rate(rate), ..order(site, calls::Load::Small, ALONE_CONNECTIONS) };
+    let mut load = Load::start(&order).await?;
+    run(&mut [&mut load], effort.warm.min(Duration::from_millis(300))).await?;
+    load.record();
+    run(&mut [&mut load], effort.alone).await?;
+    ensure!(load.seen().failed == 0, "{} calls failed at half load", load.seen().failed);
+    Ok(load.latencies())
+}
+
+impl Measured {
+    fn report(&self, report: &mut Report) -> anyhow::Result<()> {
+        let ratio = |pairs: &[Two]| Middle::of(&pairs.iter().map(|two| two.ratio()).collect::<Vec<_>>());
+        let plain = |pairs: &[Two]| Middle::of(&pairs.iter().map(|two| two.plain).collect::<Vec<_>>());
+        let lasso = |pairs: &[Two]| Middle::of(&pairs.iter().map(|two| two.lasso).collect::<Vec<_>>());
+        let rows = [
+            ("CPU a request / plain Envoy, small calls", &self.cpu_small, Budget::AtMost(1.40)),
+            ("CPU a request / plain Envoy, mix", &self.cpu_mix, Budget::AtMost(1.40)),
+            (
+                "CPU a request / plain Envoy without a log, small calls, access log to a file",
+                &self.cpu_logged,
+                Budget::None,
+            ),
+            ("throughput / plain Envoy, small calls", &self.throughput_small, Budget::AtLeast(0.72)),
+            ("throughput / plain Envoy, mix", &self.throughput_mix, Budget::AtLeast(0.72)),
+            ("p99 at half load / plain Envoy", &self.p99, Budget::AtMost(1.3)),
+        ];
+        for (what, pairs, budget) in rows {
+            report.row(what, ratio(pairs)?, "", budget);
+        }
+        let added: Vec<f64> = self.p99.iter().map(|two| (two.lasso - two.plain) / 1_000.0).collect();
+        report.row("added to p99 at half load", Middle::of(&added)?, " ms", Budget::AtMost(2.0));
+        let upstream = self.arrived as f64 / self.asked as f64;
+        report.row("calls upstream a client's call, healthy", Middle::only(upstream), "", Budget::AtMost(1.02));
+        let figures = [
+            ("CPU a request, small calls", &self.cpu_small, " us"),
+            ("CPU a request, mix", &self.cpu_mix, " us"),
+            ("throughput, small calls", &self.throughput_small, " /s"),
+            ("throughput, mix", &self.throughput_mix, " /s"),
+            ("p50 at half load", &self.p50, " us"),
+            ("p99 at half load", &self.p99, " us"),
+        ];
+        for (what, pairs, unit) in figures {
+            report.figure(&format!("{what}, plain Envoy"), plain(pairs)?, unit);
+            report.figure(&format!("{what}, Envoy + Lasso"), lasso(pairs)?, unit);
+        }
+        report.figure("throughput, the load straight on the mock", Middle::of(&self.direct)?, " /s");
+        report.figure("half load", Middle::of(&self.rate)?, " /s");
+        report.figure("share of its processor that plain Envoy had while alone", Middle::of(&self.busy)?, "");
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! Real Envoy, real nodes, real clients, providers that misbehave: what a client sees.
+//!
+//! Duty: one module for each promise. Tests start their own mesh and providers on free ports, so they run side by side.
+//! Leaves to others: the processes and the bytes (tests/support).
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "an expectation that fails ends its test")]
+
+mod answers;
+mod batches;
+mod clients;
+mod control_plane;
+mod demo;
+mod errors;
+mod failure_matrix;
+mod fault_proxy;
+mod filters;
+mod headers;
+mod isolation;
+mod limits;
+mod panic;
+mod retries;
+mod secrets;
+mod streaming;
+mod writes;

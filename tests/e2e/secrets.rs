@@ -1,0 +1,99 @@
+//! Nothing that comes out of Lasso holds a provider's path or key.
+
+use std::time::Duration;
+
+use lasso_tests::{Answer, ChainConfig, Config, Delivery, Door, Fault, FaultProxy, Mesh, Options, wait};
+use serde_json::json;
+
+const CANARIES: [&str; 3] = ["canary-path", "canary-query", "canary-header"];
+
+struct Stand {
+    first: FaultProxy,
+    second: FaultProxy,
+    mesh: Mesh,
+    /// Everything that came out so far.
+    out: Vec<String>,
+}
+
+impl Stand {
+    async fn start() -> Self {
+        let first = FaultProxy::without_node().await.unwrap();
+        let second = FaultProxy::without_node().await.unwrap();
+        let secret = |proxy: &FaultProxy| proxy.url("/v2/canary-path?key=canary-query");
+        let lines = ["headers: {x-api-key: canary-header}"];
+        let chain = ChainConfig::new("ethereum", 1).provider_with("first", &secret(&first), &lines).provider_with(
+            "second",
+            &secret(&second),
+            &lines,
+        );
+        let options = Options { control_plane: true, ..Options::default() };
+        let mesh = Mesh::start_with(&Config::new().chain(chain), &options).await.unwrap();
+        Self { first, second, mesh, out: Vec::new() }
+    }
+
+    async fn ask(&mut self, path: &str, method: &str) {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": []}).to_string();
+        self.ask_with(path, body).await;
+    }
+
+    async fn ask_with(&mut self, path: &str, body: String) {
+        let answered = self.mesh.post(path, body).await.unwrap();
+        self.out.push(format!("{:?}\n{}", answered.headers, answered.text()));
+    }
+
+    /// Logs and admin pages too, once every request so far is in the access log.
+    async fn collect(&mut self) {
+        let asked = self.out.len();
+        let logged = || self.mesh.access_log().lines().filter(|line| line.contains("\"POST\"")).count() >= asked;
+        wait::until_true("every request to be in the access log", Duration::from_secs(15), logged).await.unwrap();
+        self.out.extend([self.mesh.access_log(), self.mesh.envoy_log(), self.mesh.control_plane_log()]);
+        for page in ["/stats", "/stats/prometheus", "/clusters", "/listeners"] {
+            self.out.push(self.mesh.admin(page).await.unwrap());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_in_nothing_that_comes_out() {
+    let mut stand = Stand::start().await;
+    let faults = [
+        Fault::result(json!("0x1")),
+        Fault::rpc(-32603, "Internal error"),
+        Fault::text(404, "Cannot POST /somewhere"),
+        Fault::text(429, "").header("retry-after", "0"),
+        Fault::answer(Answer::Reset),
+        Fault::result(json!("0x1")).sent(Delivery::keep(10)),
+        Fault::result(json!("0x1")).sent(Delivery::reset_after(10)),
+    ];
+    for fault in faults {
+        stand.first.set([fault.clone()]);
+        stand.second.set([fault]);
+        for query in ["", "?include_meta=headers", "?include_meta=body", "?provider=first"] {
+            stand.ask(&format!("/rpc/ethereum{query}"), "eth_gasPrice").await;
+        }
+        stand.ask("/rpc/ethereum", "eth_sendRawTransaction").await;
+    }
+    stand.first.door_is(Door::Refusing).await.unwrap();
+    stand.second.door_is(Door::Refusing).await.unwrap();
+    for (path, method) in
+        [("ethereum", "eth_gasPrice"), ("ethereum", "eth_sendRawTransaction"), ("atlantis", "eth_call")]
+    {
+        stand.ask(&format!("/rpc/{path}"), method).await;
+    }
+    let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"eth_gasPrice"},{"jsonrpc":"2.0","id":2,"method":"eth_call"}]"#;
+    stand.ask_with("/rpc/ethereum", batch.to_owned()).await;
+    stand.collect().await;
+    assert!(
+        stand.first.requests().iter().any(|request| request.path.contains("canary-path")),
+        "the canary was never in use"
+    );
+    for text in &stand.out {
+        for canary in CANARIES {
+            assert!(!text.contains(canary), "{canary} came out in:\n{}", around(text, canary));
+        }
+    }
+}
+
+fn around(text: &str, canary: &str) -> String {
+    text.lines().filter(|line| line.contains(canary)).take(3).collect::<Vec<_>>().join("\n")
+}

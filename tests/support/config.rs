@@ -1,0 +1,118 @@
+//! A `lasso.yaml` for a test.
+//!
+//! Invariant: YAML of DESIGN's shape and nothing else; whatever a test needs beyond providers it writes as YAML lines itself.
+
+use std::fmt::Write as _;
+
+/// One chain and its providers.
+#[derive(Debug, Clone)]
+pub struct ChainConfig {
+    name: String,
+    chain_id: u64,
+    lines: Vec<String>,
+    providers: Vec<(String, String, Vec<String>)>,
+}
+
+impl ChainConfig {
+    /// A chain without providers.
+    pub fn new(name: &str, chain_id: u64) -> Self {
+        Self { name: name.to_owned(), chain_id, lines: Vec::new(), providers: Vec::new() }
+    }
+
+    /// One more provider, behind the earlier ones in priority.
+    #[must_use]
+    pub fn provider(self, id: &str, url: &str) -> Self {
+        self.provider_with(id, url, &[])
+    }
+
+    /// One more provider with more YAML lines of its own.
+    #[must_use]
+    pub fn provider_with(mut self, id: &str, url: &str, lines: &[&str]) -> Self {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        self.providers.push((id.to_owned(), url.to_owned(), lines));
+        self
+    }
+
+    /// A YAML line of the chain.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.lines.push(line.to_owned());
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A whole configuration. The default strategy is `priority`, so that a test knows who is asked first.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    chains: Vec<ChainConfig>,
+    profile_lines: Vec<String>,
+    strategy: Option<String>,
+    explore: bool,
+}
+
+impl Config {
+    /// No chain yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more chain.
+    #[must_use]
+    pub fn chain(mut self, chain: ChainConfig) -> Self {
+        self.chains.push(chain);
+        self
+    }
+
+    /// Another default strategy.
+    #[must_use]
+    pub fn strategy(mut self, strategy: &str) -> Self {
+        self.strategy = Some(strategy.to_owned());
+        self
+    }
+
+    /// Providers that nobody asked for a while are asked now and then. Off otherwise: a test expects them to be left alone.
+    #[must_use]
+    pub fn exploring(mut self) -> Self {
+        self.explore = true;
+        self
+    }
+
+    /// A YAML line of the public profile.
+    #[must_use]
+    pub fn profile_line(mut self, line: &str) -> Self {
+        self.profile_lines.push(line.to_owned());
+        self
+    }
+
+    /// The text, with these ports for the listener and the control plane.
+    pub fn yaml(&self, rpc: u16, xds: u16) -> String {
+        let mut out = format!("listen:\n  rpc: 127.0.0.1:{rpc}\n  xds: 127.0.0.1:{xds}\n");
+        let strategy = self.strategy.as_deref().unwrap_or("priority");
+        let _ = writeln!(out, "defaults: {{strategy: {strategy}, explore: {}}}", self.explore);
+        out.push_str("profiles:\n  public:\n");
+        for line in &self.profile_lines {
+            let _ = writeln!(out, "    {line}");
+        }
+        out.push_str("    chains:\n");
+        for chain in &self.chains {
+            let _ = writeln!(out, "      {}:\n        chain_id: {}", chain.name, chain.chain_id);
+            for line in &chain.lines {
+                let _ = writeln!(out, "        {line}");
+            }
+            out.push_str("        providers:\n");
+            for (priority, (id, url, lines)) in (1..).zip(&chain.providers) {
+                let _ =
+                    writeln!(out, "          - id: {id}\n            url: \"{url}\"\n            priority: {priority}");
+                for line in lines {
+                    let _ = writeln!(out, "            {line}");
+                }
+            }
+        }
+        out
+    }
+}

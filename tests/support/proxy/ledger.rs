@@ -1,0 +1,149 @@
+//! What one provider is told to do, and what it saw.
+//!
+//! Invariant: bounded: the last [`MOST_REQUESTS`] requests and [`MOST_BYTES`] of their bodies.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Serialize;
+
+use crate::Fault;
+
+const MOST_REQUESTS: usize = 1_000;
+const MOST_BYTES: usize = 64 << 20;
+
+/// What a provider counted.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Counts {
+    /// Connections let in.
+    pub connections: u64,
+    /// HTTP requests read to their end.
+    pub requests: u64,
+    /// Calls by method; each item of a batch is one.
+    pub by_method: BTreeMap<String, u64>,
+}
+
+/// One request as it arrived.
+#[derive(Debug, Clone, Serialize)]
+pub struct Recorded {
+    /// HTTP method.
+    pub verb: String,
+    /// Path and query.
+    pub path: String,
+    /// Names in lower case, in order of arrival.
+    pub headers: Vec<(String, String)>,
+    /// JSON-RPC methods in it.
+    pub methods: Vec<String>,
+    /// Byte for byte.
+    #[serde(serialize_with = "as_text")]
+    pub body: Vec<u8>,
+}
+
+impl Recorded {
+    /// The first header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(named, _)| named == name).map(|(_, value)| value.as_str())
+    }
+}
+
+fn as_text<S: serde::Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(body))
+}
+
+/// Faults in force, counts, the last requests.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    faults: Vec<Fault>,
+    counts: Counts,
+    requests: VecDeque<Recorded>,
+    bytes: usize,
+    dice: Dice,
+}
+
+impl Ledger {
+    pub(super) fn set(&mut self, faults: impl IntoIterator<Item = Fault>) {
+        self.faults = faults.into_iter().collect();
+    }
+
+    pub(super) fn add(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    pub(super) fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub(super) fn requests(&self) -> Vec<Recorded> {
+        self.requests.iter().cloned().collect()
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.counts = Counts::default();
+        self.requests.clear();
+        self.bytes = 0;
+    }
+
+    pub(super) fn connected(&mut self) {
+        self.counts.connections += 1;
+    }
+
+    /// Writes a request down and says which faults strike it, in their order.
+    pub(super) fn received(&mut self, request: Recorded) -> Vec<Fault> {
+        self.counts.requests += 1;
+        for method in &request.methods {
+            *self.counts.by_method.entry(method.clone()).or_default() += 1;
+        }
+        let striking = self.strike(&request.methods);
+        self.bytes += request.body.len();
+        self.requests.push_back(request);
+        while self.requests.len() > MOST_REQUESTS || self.bytes > MOST_BYTES {
+            let Some(oldest) = self.requests.pop_front() else { break };
+            self.bytes -= oldest.body.len();
+        }
+        striking
+    }
+
+    /// Latencies add up; the first fault with an answer or a delivery of its own ends the search, so that `times` of the next is kept.
+    fn strike(&mut self, methods: &[String]) -> Vec<Fault> {
+        let mut striking = Vec::new();
+        for fault in &mut self.faults {
+            let applies = fault.methods.is_empty() || methods.iter().any(|method| fault.applies_to(method));
+            if !applies || fault.times == Some(0) || fault.probability.is_some_and(|p| self.dice.roll() >= p) {
+                continue;
+            }
+            if let Some(times) = &mut fault.times {
+                *times -= 1;
+            }
+            let only_slow = fault.is_only_slow();
+            striking.push(fault.clone());
+            if !only_slow {
+                break;
+            }
+        }
+        striking
+    }
+}
+
+/// Chance that is the same in every run.
+#[derive(Debug)]
+struct Dice(u64);
+
+impl Default for Dice {
+    fn default() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+impl Dice {
+    /// From 0 up to, not including, 1 (xorshift64).
+    fn roll(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let low = u32::try_from(self.0 >> 32).unwrap_or_default();
+        f64::from(low) / (f64::from(u32::MAX) + 1.0)
+    }
+}
