@@ -1,6 +1,6 @@
 # The front door. No logic lives here: each target says what it needs and calls one tool.
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-panic run test unit e2e check fuzz clean
+.PHONY: help setup build build-panic run test unit e2e check bench fuzz clean
 
 CARGO ?= cargo
 WASM  := --profile wasm --target wasm32-wasip1 -p lasso-filter
@@ -37,6 +37,9 @@ check: setup ## format, lints, house rules, licences (the last where cargo-deny 
 	$(CARGO) clippy -p lasso-filter --target wasm32-wasip1 -- -D warnings
 	$(CARGO) test -p lasso-tests --test tidy
 	@scripts/deny.sh
+
+bench: build ## what Lasso costs over plain Envoy, as ratios (docs/performance.md); QUICK=1: rougher, ENFORCE=1: fail when over budget
+	$(CARGO) run --release -p lasso-tests --bin lasso-bench -- $(if $(QUICK),--quick) $(if $(ENFORCE),--enforce)
 
 fuzz: setup ## one minute of fuzzing each target (needs cargo-fuzz and a nightly toolchain)
 	@scripts/fuzz.sh

@@ -13,6 +13,7 @@
 pub mod batch;
 mod broadcast;
 pub mod client;
+mod flags;
 pub mod parts;
 pub mod relay;
 mod replies;
@@ -314,7 +315,7 @@ impl<H: Host> Down<H> {
             let mut worker = self.worker.borrow_mut();
             let mut exchange = exchange.borrow_mut();
             exchange.fate = Fate::Open;
-            if exchange.running().is_none() && exchange.upcoming().is_some() {
+            if unsent && exchange.running().is_none() && exchange.upcoming().is_some() {
                 // The router found no host for the published candidate: UP never ran for it.
                 let _ = exchange.begin(&mut worker, now);
             }
@@ -323,7 +324,14 @@ impl<H: Host> Down<H> {
                 false if exchange.timed_out(now) => Failure::Timeout,
                 false => Failure::Reset,
             };
-            if exchange.running().is_some() { exchange.unanswered(&mut worker, now, failure) } else { Step::GiveUp }
+            if exchange.running().is_some() {
+                exchange.unanswered(&mut worker, now, failure)
+            } else if exchange.upcoming().is_some() {
+                // Envoy did not make a retry that it was told to make.
+                Step::Retry
+            } else {
+                Step::GiveUp
+            }
         };
         match step {
             Step::Retry => self.relay(exchange),
@@ -331,21 +339,11 @@ impl<H: Host> Down<H> {
         }
     }
 
-    /// Whether Envoy says that the request never left: no cluster, no host, connection failure, overflow, and no sign of a connection that broke.
+    /// Whether Envoy says that the request never left.
     fn never_sent(&self) -> bool {
-        // Bits of `response.flags`, from Envoy's CoreResponseFlag.
-        const NO_HEALTHY_UPSTREAM: u64 = 0x2;
-        const CONNECTION_FAILURE: u64 = 0x20;
-        const OVERFLOW: u64 = 0x80;
-        const NO_CLUSTER: u64 = 0x10_0000;
-        const TIMEOUT: u64 = 0x4;
-        const REMOTE_RESET: u64 = 0x10;
-        const CONNECTION_TERMINATION: u64 = 0x40;
-        let Some(bytes) = self.host.property(&["response", "flags"]) else { return false };
-        let Some(flags) = bytes.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)) else { return false };
-        let unsent = NO_HEALTHY_UPSTREAM | CONNECTION_FAILURE | OVERFLOW | NO_CLUSTER;
-        let broke = TIMEOUT | REMOTE_RESET | CONNECTION_TERMINATION;
-        flags & unsent != 0 && flags & broke == 0
+        let flags = self.host.property(&["response", "flags"]);
+        let flags = flags.as_deref().and_then(<[u8]>::first_chunk::<8>).map(|bytes| u64::from_le_bytes(*bytes));
+        flags.is_some_and(flags::never_sent)
     }
 
     fn fail(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Flow {

@@ -135,6 +135,8 @@ pub struct Exchange {
     /// The client is gone or answered: attempts that end now count for nothing.
     pub closed: bool,
     next: usize,
+    /// No attempt may follow.
+    over: bool,
     null_seen: bool,
     last_error: Option<Vec<u8>>,
 }
@@ -159,6 +161,7 @@ impl Exchange {
             kept: 0,
             closed: false,
             next: 0,
+            over: false,
             null_seen: false,
             last_error: None,
         }
@@ -178,7 +181,7 @@ impl Exchange {
     /// The channel of the next attempt, if one may follow.
     #[must_use]
     pub fn upcoming(&self) -> Option<&Channel> {
-        if !self.may_continue() {
+        if self.over || !self.may_continue() {
             return None;
         }
         self.plan.candidates.get(self.next).and_then(|candidate| self.catalog.channel(candidate.channel))
@@ -276,6 +279,7 @@ impl Exchange {
             worker.settle(&end);
         }
         let step = self.follow(worker.ledger(), now.at, &judged);
+        self.over = step != Step::Retry;
         match step {
             Step::Release => self.fate = judged.fate,
             Step::Retry | Step::GiveUp => self.last_error = judged.error.or_else(|| self.last_error.take()),

@@ -150,6 +150,29 @@ fn a_write_whose_connection_broke_is_not_sent_again() {
 }
 
 #[test]
+fn a_write_that_was_answered_with_nonsense_is_not_sent_again() {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x02"]}"#;
+    let mut request = Request::new("/rpc/ethereum", body);
+    request.send();
+    request.attempt("502", "<html>bad gateway</html>");
+    assert!(!request.retried());
+    assert_eq!(request.down.response_headers(), Flow::Pause);
+    assert!(request.envoy.0.dispatched.borrow().is_empty());
+    assert!(request.answer().body.contains("indeterminate"), "{}", request.answer().body);
+}
+
+#[test]
+fn a_retry_that_envoy_did_not_make_is_made_here() {
+    let mut request = Request::new("/rpc/ethereum", CALL);
+    request.send();
+    request.attempt("200", FAULT);
+    // The response reaches DOWN although it was marked: Envoy had no room for a retry.
+    assert_eq!(request.down.response_headers(), Flow::Pause);
+    let dispatched = request.envoy.0.dispatched.borrow().clone();
+    assert_eq!(dispatched[0].cluster, "lasso/ethereum/b/http");
+}
+
+#[test]
 fn a_write_that_never_left_goes_on() {
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x02"]}"#;
     let mut request = Request::new("/rpc/ethereum", body);

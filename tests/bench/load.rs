@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -24,6 +24,9 @@ use tokio::{
 };
 
 use crate::{calls, connection::Connection};
+
+/// Longer than any deadline of the calls we send.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// When a connection asks again.
 #[derive(Debug, Clone, Copy)]
@@ -60,11 +63,16 @@ struct Tally {
     whole: AtomicU64,
     failed: AtomicU64,
     recording: AtomicBool,
+    stopping: AtomicBool,
     /// In nanoseconds.
     latencies: Mutex<Vec<u32>>,
 }
 
 impl Tally {
+    fn goes_on(&self) -> bool {
+        !self.stopping.load(Ordering::Relaxed)
+    }
+
     fn count(&self, whole: bool, asked: Instant) {
         let counter = if whole { &self.whole } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -82,10 +90,11 @@ struct Due {
     more: Notify,
 }
 
-/// Running load. It ends when dropped.
+/// Running load. It ends when dropped, in the middle of its calls, or by [`Load::finish`].
 #[derive(Debug)]
 pub(crate) struct Load {
     tally: Arc<Tally>,
+    due: Arc<Due>,
     connections: JoinSet<anyhow::Result<()>>,
 }
 
@@ -104,16 +113,32 @@ impl Load {
                 Pace::Rate(_) => connections.spawn(when_due(connection, tally, Arc::clone(&due))),
             };
         }
-        if let Pace::Rate(rate) = order.pace {
-            connections.spawn(announce(due, rate));
-        }
-        Ok(Self { tally, connections })
+        match order.pace {
+            Pace::Rate(rate) => connections.spawn(announce(Arc::clone(&due), Arc::clone(&tally), rate)),
+            Pace::FlatOut | Pace::AtMostEvery(_) => connections.spawn(stay_awake(Arc::clone(&tally))),
+        };
+        Ok(Self { tally, due, connections })
     }
 
     /// What it saw so far.
     pub(crate) fn seen(&self) -> Seen {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Seen { whole: read(&self.tally.whole), failed: read(&self.tally.failed) }
+    }
+
+    /// Lets every call that is on its way end, and gives what was seen. Calls that are due and not sent are forgotten.
+    pub(crate) async fn finish(mut self) -> anyhow::Result<Seen> {
+        self.tally.stopping.store(true, Ordering::Relaxed);
+        self.due.times.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.due.more.notify_waiters();
+        let ends = async {
+            while let Some(ended) = self.connections.join_next().await {
+                ended??;
+            }
+            anyhow::Ok(())
+        };
+        timeout(ENDS_WITHIN, ends).await.context("calls under way did not end")??;
+        Ok(self.seen())
     }
 
     /// From here on latencies are recorded.
@@ -143,26 +168,28 @@ pub(crate) async fn run(loads: &mut [&mut Load], length: Duration) -> anyhow::Re
 }
 
 async fn flat_out(mut connection: Connection, tally: Arc<Tally>) -> anyhow::Result<()> {
-    loop {
+    while tally.goes_on() {
         let asked = Instant::now();
         let answered = connection.ask().await?;
         tally.count(answered.whole, asked);
     }
+    Ok(())
 }
 
 async fn pausing(mut connection: Connection, tally: Arc<Tally>, pause: Duration) -> anyhow::Result<()> {
     let mut turns = interval(pause);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    while tally.goes_on() {
         turns.tick().await;
         let asked = Instant::now();
         let answered = connection.ask().await?;
         tally.count(answered.whole, asked);
     }
+    Ok(())
 }
 
 async fn when_due(mut connection: Connection, tally: Arc<Tally>, due: Arc<Due>) -> anyhow::Result<()> {
-    loop {
+    while tally.goes_on() {
         let next = due.times.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(asked) = next else {
             due.more.notified().await;
@@ -171,13 +198,23 @@ async fn when_due(mut connection: Connection, tally: Arc<Tally>, due: Arc<Due>) 
         let answered = connection.ask().await?;
         tally.count(answered.whole, asked);
     }
+    Ok(())
+}
+
+/// Never lets the thread sleep: waking a sleeping processor is paid for by who wakes it, which is the Envoy we measure, and on virtual
+/// machines it costs as much as a request.
+async fn stay_awake(tally: Arc<Tally>) -> anyhow::Result<()> {
+    while tally.goes_on() {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
 }
 
 /// Spins between two calls: the runtime's timers tick once a millisecond, and a burst each millisecond is another load.
-async fn announce(due: Arc<Due>, rate: f64) -> anyhow::Result<()> {
+async fn announce(due: Arc<Due>, tally: Arc<Tally>, rate: f64) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut announced = 0_u64;
-    loop {
+    while tally.goes_on() {
         let next = started + Duration::from_secs_f64(announced as f64 / rate);
         while Instant::now() < next {
             tokio::task::yield_now().await;
@@ -186,4 +223,8 @@ async fn announce(due: Arc<Due>, rate: f64) -> anyhow::Result<()> {
         due.more.notify_one();
         announced += 1;
     }
+    // One of them may have begun to wait after the others were told.
+    due.times.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    due.more.notify_waiters();
+    Ok(())
 }

@@ -72,8 +72,3 @@ pub(crate) fn processor_time(pid: u32) -> anyhow::Result<Duration> {
     ensure!(!total.is_zero(), "the kernel keeps no schedstat");
     Ok(total)
 }
-
-/// Processes that want to run, over the last minute; above 1 before we start, somebody else is busy.
-pub(crate) fn busyness() -> Option<f64> {
-    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
-}

@@ -56,6 +56,7 @@ impl Row {
 pub(crate) struct Report {
     rows: Vec<Row>,
     figures: Vec<(String, Middle, &'static str)>,
+    doubts: Vec<String>,
 }
 
 impl Report {
@@ -67,6 +68,11 @@ impl Report {
     /// An absolute figure of this machine in this run.
     pub(crate) fn figure(&mut self, what: &str, measured: Middle, unit: &'static str) {
         self.figures.push((what.to_owned(), measured, unit));
+    }
+
+    /// A reason not to trust this run.
+    pub(crate) fn doubt(&mut self, why: String) {
+        self.doubts.push(why);
     }
 
     /// Whether every budget holds.
@@ -85,11 +91,12 @@ impl Report {
         for (what, measured, unit) in &self.figures {
             figures.push([what.clone(), format!("{}{unit}", figure(measured.median)), spread(*measured)]);
         }
+        let doubts: String = self.doubts.iter().map(|why| format!("DOUBTFUL: {why}\n")).collect();
         let placed = match layout {
             Layout::Pinned { envoy, load } => format!("Envoys on processor {envoy}, load and mock on {load}."),
             Layout::Free => "Nothing is pinned (one processor, or no taskset): do not trust small differences.".into(),
         };
-        format!("{}\n{}\n{placed}\n", aligned(&table), aligned(&figures))
+        format!("{}\n{}\n{placed}\n{doubts}", aligned(&table), aligned(&figures))
     }
 
     /// For machines.
@@ -108,6 +115,7 @@ impl Report {
         let figures = self.figures.iter().map(|(what, measured, unit)| values(what, *measured, unit));
         let report = json!({
             "quick": quick,
+            "doubts": self.doubts,
             "pinned": matches!(layout, Layout::Pinned { .. }),
             "rows": rows.collect::<Vec<_>>(),
             "figures": figures.collect::<Vec<_>>(),

@@ -137,11 +137,12 @@ async fn trouble_that_moves_about_costs_no_call() {
             calls
         });
     }
+    let mut turns = tokio::time::interval(Duration::from_millis(200));
     for (turn, trouble) in troubles.iter().cycle().take(16).enumerate() {
         for (index, provider) in providers.iter().enumerate() {
             provider.set([if turn % 3 == index { trouble.clone() } else { good() }]);
         }
-        wait::pass(Duration::from_millis(200)).await;
+        turns.tick().await;
     }
     stop.store(true, Ordering::Relaxed);
     let ends = clients.join_all().await;

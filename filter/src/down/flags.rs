@@ -1,0 +1,41 @@
+//! Envoy's response flags, as far as they say whether a request left.
+//!
+//! The bits are those of `CoreResponseFlag` in Envoy 1.40's `stream_info.h`, which the property `response.flags` gives as a `u64`.
+
+const NO_HEALTHY_UPSTREAM: u64 = 1 << 1;
+const UPSTREAM_REQUEST_TIMEOUT: u64 = 1 << 2;
+const LOCAL_RESET: u64 = 1 << 3;
+const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
+const UPSTREAM_CONNECTION_FAILURE: u64 = 1 << 5;
+const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
+const UPSTREAM_OVERFLOW: u64 = 1 << 7;
+const NO_CLUSTER_FOUND: u64 = 1 << 24;
+const DNS_RESOLUTION_FAILED: u64 = 1 << 26;
+
+/// No cluster, no host, no connection or no room for it, and no sign of a connection that broke under the request.
+pub(super) const fn never_sent(flags: u64) -> bool {
+    const UNSENT: u64 = NO_HEALTHY_UPSTREAM
+        | UPSTREAM_CONNECTION_FAILURE
+        | UPSTREAM_OVERFLOW
+        | NO_CLUSTER_FOUND
+        | DNS_RESOLUTION_FAILED;
+    const SENT: u64 = UPSTREAM_REQUEST_TIMEOUT | LOCAL_RESET | UPSTREAM_REMOTE_RESET | UPSTREAM_CONNECTION_TERMINATION;
+    flags & UNSENT != 0 && flags & SENT == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_never_left_is_said_to_have_never_left() {
+        // UH, UF|URX, UO, NC, DF: as measured and as in Envoy's enum.
+        for flags in [0x2, 0x8020, 0x80, 0x100_0000, 0x400_0000] {
+            assert!(never_sent(flags), "{flags:#x}");
+        }
+        // Nothing, UT, UR, UC, UC|URX, UF and UC together, response from cache.
+        for flags in [0, 0x4, 0x10, 0x40, 0x8040, 0x60, 0x10_0000] {
+            assert!(!never_sent(flags), "{flags:#x}");
+        }
+    }
+}
