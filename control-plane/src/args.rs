@@ -3,11 +3,14 @@
 //! Duty: name the commands and their options. Invariant: what is decided here is about this machine (paths, ports), never about routing.
 //! Leaves to others: doing it.
 
+mod trust;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::{Config, Lookup};
 use crate::xds::resources::Site;
 
 /// Lasso for Envoy: one JSON-RPC endpoint in front of many providers.
@@ -64,18 +67,22 @@ pub(crate) enum Render {
     },
 }
 
-/// Paths on Envoy's machine.
+/// What is true of Envoy's machine.
 #[derive(Debug, Args)]
 pub(crate) struct SiteArgs {
     /// The filter.
     #[arg(long, env = "LASSO_FILTER", default_value = "target/wasm32-wasip1/wasm/lasso_filter.wasm")]
     filter: PathBuf,
-    /// Certificates that providers are checked against.
-    #[arg(long, env = "LASSO_CA_BUNDLE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
-    ca_bundle: PathBuf,
+    /// Certificates that providers are checked against. Default: `SSL_CERT_FILE`, else the system's.
+    #[arg(long, env = "LASSO_CA_BUNDLE")]
+    ca_bundle: Option<PathBuf>,
     /// File for Envoy's access log. Default: standard output.
     #[arg(long)]
     access_log: Option<PathBuf>,
+    /// How many Envoy workers share a provider's `rate_limit`: Envoy's `--concurrency` times the number of Envoys. Default: `workers` of
+    /// the configuration, else 1.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub(crate) workers: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -95,9 +102,27 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 }
 
 impl SiteArgs {
-    pub(crate) fn site(self) -> Site {
-        // Envoy may be started elsewhere: paths that exist here are made absolute.
-        let filter = std::path::absolute(&self.filter).unwrap_or(self.filter);
-        Site { filter, ca_bundle: self.ca_bundle, access_log: self.access_log }
+    /// Fails when providers need certificates and none can be read.
+    pub(crate) fn site(self, config: &Config, environment: &Lookup<'_>) -> anyhow::Result<Site> {
+        let mut providers =
+            config.profiles.iter().flat_map(|profile| &profile.chains).flat_map(|chain| &chain.providers);
+        let ca_bundle = if providers.any(|provider| provider.location.tls) {
+            trust::bundle(self.ca_bundle, environment, &trust::USUAL.map(Path::new))?
+        } else {
+            self.ca_bundle.unwrap_or_default()
+        };
+        Ok(Site {
+            filter: absolute(self.filter),
+            ca_bundle: absolute(ca_bundle),
+            access_log: self.access_log.map(absolute),
+        })
     }
 }
+
+/// Envoy may be started elsewhere.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests;

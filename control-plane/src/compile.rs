@@ -37,7 +37,7 @@ pub(crate) fn compile(config: &Config) -> anyhow::Result<Deployment> {
     let mut catalog = CatalogSpec {
         version: CATALOG_VERSION,
         generation: "0".repeat(GENERATION_DIGITS),
-        workers: config.workers,
+        workers: config.workers.unwrap_or(1),
         max_body_bytes: config.max_body_bytes,
         max_batch: config.max_batch,
         max_meta_header_bytes: config.max_meta_header_bytes,
@@ -69,8 +69,7 @@ struct Channels {
 impl Channels {
     /// The id of the channel that reaches this provider, new or shared.
     fn channel(&mut self, profile: &Profile, chain: &Chain, provider: &Provider) -> String {
-        // The chain id is part of what makes a channel physical: one URL that serves two chains has two heads.
-        let physical = format!("{:?}", (chain.chain_id, &provider.location, &provider.headers));
+        let physical = provider.physical(chain);
         if let Some(id) = self.known.get(&physical) {
             return id.clone();
         }
@@ -139,6 +138,13 @@ mod tests {
         let beta = &deployment.catalog.profiles[1].chains[0].providers;
         let channels: Vec<_> = beta.iter().flat_map(|provider| &provider.channels).collect();
         assert_eq!(channels, ["ethereum/a/http", "beta:ethereum/own/http"]);
+    }
+
+    #[test]
+    fn the_order_and_case_of_headers_do_not_make_a_channel_another() {
+        let text = SMALL.replace("canary?key=canary'}", "canary?key=canary', headers: {x-b: '2', X-A: '1'}}");
+        let text = text.replacen("{x-b: '2', X-A: '1'}", "{x-a: '1', X-B: '2'}", 1);
+        assert_eq!(compile(&load_text(&text).unwrap().config).unwrap().clusters.len(), 3);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! The way of a file: `files` -> `tree` (lines) -> `checked` along `schema` (kinds, ranges, defaults) -> `decode` (rules between keys).
 
 mod access;
+mod advice;
 mod checked;
 mod decode;
 mod effective;
@@ -22,15 +23,21 @@ mod vendor;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub(crate) use advice::advice;
 use lasso_routing::catalog::spec::{BreakerSpec, CapabilitiesSpec, CostSpec, MethodRulesSpec};
 
 pub(crate) use env::Lookup;
-pub(crate) use problem::Problems;
+pub(crate) use problem::{MASK, Problems};
+use problem::{Place, Problem};
 pub(crate) use reference::markdown as reference;
 pub(crate) use scalar::{Location, LocationHost};
+pub(crate) use tree::Node;
+#[cfg(test)]
+pub(crate) use tree::{Content, parse};
 
 /// Everything this build acts on.
 #[derive(Debug)]
@@ -38,7 +45,8 @@ pub(crate) struct Config {
     pub(crate) listen_rpc: SocketAddr,
     pub(crate) listen_xds: SocketAddr,
     pub(crate) log_level: String,
-    pub(crate) workers: u32,
+    /// `None` while nobody said.
+    pub(crate) workers: Option<u32>,
     pub(crate) max_batch: u32,
     pub(crate) max_body_bytes: u32,
     pub(crate) max_meta_header_bytes: u32,
@@ -65,6 +73,8 @@ pub(crate) struct Chain {
     pub(crate) max_lag_blocks: Option<u32>,
     pub(crate) archival_after_blocks: u32,
     pub(crate) breaker: BreakerSpec,
+    /// Whether a part of `breaker` was written, default or not.
+    pub(crate) sets_breaker: bool,
     /// Only those that can be used.
     pub(crate) providers: Vec<Provider>,
 }
@@ -73,13 +83,21 @@ pub(crate) struct Chain {
 pub(crate) struct Provider {
     pub(crate) id: String,
     pub(crate) location: Location,
-    /// Names in lower case. Secrets.
+    /// Names in lower case, sorted. Secrets.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) priority: u32,
     pub(crate) cost: Option<CostSpec>,
     pub(crate) archival: bool,
     pub(crate) requests_per_second: Option<f64>,
     pub(crate) capabilities: CapabilitiesSpec,
+}
+
+impl Provider {
+    /// What makes a channel one: the same in two profiles is shared. The chain id is part of it: one URL that serves two chains has two
+    /// heads.
+    pub(crate) fn physical(&self, chain: &Chain) -> String {
+        format!("{:?}", (chain.chain_id, &self.location, &self.headers))
+    }
 }
 
 /// A configuration without mistakes, and what a person should know about it.
@@ -92,6 +110,21 @@ pub(crate) struct Loaded {
     pub(crate) not_in_effect: Vec<String>,
     /// All of it with defaults, as YAML, secrets masked.
     pub(crate) effective: String,
+    /// Where every section and value stands, by its path.
+    places: BTreeMap<String, Place>,
+}
+
+impl Loaded {
+    /// What the catalog refuses although nothing was wrong here, at the nearest place that is known.
+    pub(crate) fn refusal(&self, path: &str, wrong: &str) -> Problems {
+        let key = written_path(path);
+        let holds = |path: &str| {
+            let below = key.strip_prefix(path).filter(|_| !path.is_empty());
+            path.is_empty() || below.is_some_and(|below| below.is_empty() || below.starts_with(['.', '[']))
+        };
+        let nearest = self.places.iter().filter(|(path, _)| holds(path)).max_by_key(|(path, _)| path.len());
+        Problems::new(nearest.map(|(_, place)| Problem::new(place.clone(), &key, wrong)).into_iter().collect())
+    }
 }
 
 /// Reads a file or a directory.
@@ -101,10 +134,7 @@ pub(crate) fn load(path: &Path, lookup: &Lookup<'_>) -> Result<Loaded, Problems>
     let Some(root) = root else {
         return Err(Problems::new(problems));
     };
-    let on_unset = match root.child("on_missing_env").and_then(tree::Node::scalar) {
-        Some("fail") => checked::OnUnset::Fail,
-        Some(_) | None => checked::OnUnset::DisableProvider,
-    };
+    let on_unset = on_unset(&root, lookup);
     let mut checker = checked::Checker::new(lookup, on_unset, problems);
     let section = checker.section(&root, "", "");
     let checked::Checker { mut problems, later, .. } = checker;
@@ -113,8 +143,29 @@ pub(crate) fn load(path: &Path, lookup: &Lookup<'_>) -> Result<Loaded, Problems>
     match config {
         Some(config) if problems.is_empty() => {
             let effective = effective::document(&section).to_string();
-            Ok(Loaded { config, warnings, not_in_effect: later, effective })
+            Ok(Loaded { config, warnings, not_in_effect: later, effective, places: section.places() })
         }
         Some(_) | None => Err(Problems::new(problems)),
     }
+}
+
+/// Needed before the rest is checked, which finds what is wrong with the key itself.
+fn on_unset(root: &Node, lookup: &Lookup<'_>) -> checked::OnUnset {
+    let written = root.child("on_missing_env").and_then(Node::scalar);
+    match written.map(|written| env::expand(written, lookup)) {
+        Some(Ok(word)) if word == "fail" => checked::OnUnset::Fail,
+        Some(Ok(_) | Err(_)) | None => checked::OnUnset::DisableProvider,
+    }
+}
+
+/// A path of the catalog as a file has it: `profiles[a].chains[b].providers[c]` is `profiles.a.chains.b.providers[c]`.
+fn written_path(path: &str) -> String {
+    let (named, rest) = path
+        .split_once(".providers[")
+        .map_or((path, String::new()), |(named, rest)| (named, format!(".providers[{rest}")));
+    let named = named.strip_prefix("profiles[").map_or(named.to_owned(), |named| {
+        let chains = named.replacen("].chains[", ".chains.", 1);
+        format!("profiles.{}", chains.replacen(']', "", 1))
+    });
+    named + &rest
 }

@@ -23,8 +23,9 @@ use anyhow::Context;
 use clap::Parser;
 
 use args::{Cli, Command, Render};
-use compile::compile;
+use compile::{Deployment, compile};
 use config::Loaded;
+use lasso_routing::catalog::CatalogError;
 use xds::resources::bootstrap;
 use yaml::Document;
 
@@ -43,9 +44,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Check { config } => check(&config),
         Command::Render { what: Render::Envoy { config, site, admin } } => {
-            let loaded = load(&config)?;
-            let deployment = compile(&loaded.config)?;
-            let site = site.site();
+            let loaded = load(&config, site.workers)?;
+            for warning in &loaded.warnings {
+                warn(warning)?;
+            }
+            let deployment = deployment(&loaded)?;
+            let site = site.site(&loaded.config, &environment)?;
             if !site.filter.is_file() {
                 warn(&format!("no filter at {} here; Envoy must find it there", site.filter.display()))?;
             }
@@ -53,21 +57,32 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             print(&Document::from(&file).to_string())
         }
         Command::Render { what: Render::Bootstrap { config, node, admin } } => {
-            let loaded = load(&config)?;
+            let loaded = load(&config, None)?;
             let file = bootstrap::ads_bootstrap(loaded.config.listen_xds, &node, admin.address);
             print(&Document::from(&file).to_string())
         }
         Command::Reference => print(&config::reference()),
-        Command::Serve { config, site } => serve::serve(&config::load(&config, &environment)?, &site.site()),
+        Command::Serve { config, site } => {
+            let loaded = load(&config, site.workers)?;
+            let deployment = deployment(&loaded)?;
+            serve::serve(&loaded, &deployment, &site.site(&loaded.config, &environment)?)
+        }
     }
 }
 
-fn load(path: &Path) -> anyhow::Result<Loaded> {
-    let loaded = config::load(path, &environment)?;
-    for warning in &loaded.warnings {
-        warn(warning)?;
-    }
+/// A configuration, and what the command line knows better.
+fn load(path: &Path, workers: Option<u32>) -> anyhow::Result<Loaded> {
+    let mut loaded = config::load(path, &environment)?;
+    loaded.config.workers = workers.or(loaded.config.workers);
+    loaded.warnings.extend(config::advice(&loaded.config));
     Ok(loaded)
+}
+
+fn deployment(loaded: &Loaded) -> anyhow::Result<Deployment> {
+    compile(&loaded.config).map_err(|error| match error.downcast::<CatalogError>() {
+        Ok(refused) => loaded.refusal(&refused.path, &refused.mistake.to_string()).into(),
+        Err(error) => error,
+    })
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -75,8 +90,11 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn check(path: &Path) -> anyhow::Result<()> {
-    let loaded = load(path)?;
-    compile(&loaded.config)?;
+    let loaded = load(path, None)?;
+    for warning in &loaded.warnings {
+        warn(warning)?;
+    }
+    deployment(&loaded)?;
     let mut report = loaded.effective;
     if !loaded.not_in_effect.is_empty() {
         report.push_str("\n# Set, and not in effect yet:\n");
@@ -91,4 +109,29 @@ fn warn(text: &str) -> anyhow::Result<()> {
 
 fn print(text: &str) -> anyhow::Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("standard output is closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{deployment, load};
+    use crate::testing::Directory;
+
+    const LIMITED: &str = "profiles: {public: {chains: {ethereum: {chain_id: 1, providers: [{id: a, url: 'https://a.example', \
+                           rate_limit: {requests_per_second: 5}}]}}}}";
+
+    #[track_caller]
+    fn check(written: &str, option: Option<u32>, workers: u32, warnings: usize) {
+        let files = Directory::with(&[("lasso.yaml", &format!("{written}{LIMITED}"))]);
+        let loaded = load(&files.path("lasso.yaml"), option).unwrap();
+        assert_eq!(loaded.warnings.len(), warnings, "{:?}", loaded.warnings);
+        assert_eq!(deployment(&loaded).unwrap().catalog.workers, workers);
+    }
+
+    #[test]
+    fn the_filter_divides_by_the_workers_of_the_command_line_else_of_the_file_else_with_a_warning_by_one() {
+        check("workers: 2\n", Some(4), 4, 0);
+        check("workers: 2\n", None, 2, 0);
+        check("", Some(4), 4, 0);
+        check("", None, 1, 1);
+    }
 }

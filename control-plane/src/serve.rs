@@ -1,6 +1,6 @@
 //! `lasso serve`.
 //!
-//! Duty: compile the configuration, listen, hand out the snapshot until a signal comes.
+//! Duty: listen, hand out the snapshot until a signal comes.
 //! Invariant: it listens only once everything it will serve is encoded; logs go to standard error as JSON and hold no secrets.
 //! Leaves to others: the streams (`xds::service`).
 
@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
-use lasso_routing::catalog::CatalogSpec;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -19,17 +18,17 @@ use tonic::transport::Server;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::compile::compile;
+use crate::compile::Deployment;
 use crate::config::Loaded;
 use crate::xds::resources::Site;
+use crate::xds::secrets::Secrets;
 use crate::xds::service::Ads;
 use crate::xds::snapshot::Snapshot;
 
 /// Serves until SIGINT or SIGTERM.
-pub(crate) fn serve(loaded: &Loaded, site: &Site) -> anyhow::Result<()> {
+pub(crate) fn serve(loaded: &Loaded, deployment: &Deployment, site: &Site) -> anyhow::Result<()> {
     log_to_stderr(&loaded.config.log_level)?;
-    let deployment = compile(&loaded.config)?;
-    let snapshot = Arc::new(Snapshot::new(&loaded.config, &deployment, site)?);
+    let snapshot = Arc::new(Snapshot::new(&loaded.config, deployment, site)?);
     if !site.filter.is_file() {
         warn!(filter = %site.filter.display(), "no filter here; Envoy must find it there");
     }
@@ -44,7 +43,7 @@ pub(crate) fn serve(loaded: &Loaded, site: &Site) -> anyhow::Result<()> {
         let address = loaded.config.listen_xds;
         let listener = TcpListener::bind(address).await.with_context(|| format!("listen.xds: cannot listen on {address}"))?;
         info!(%address, generation = deployment.catalog.generation, channels = deployment.clusters.len(), "serving xds");
-        run(listener, snapshot, secrets(&deployment.catalog), stop_signal()?).await?;
+        run(listener, snapshot, Secrets::of(&deployment.catalog), stop_signal()?).await?;
         info!("stopped");
         Ok(())
     })
@@ -54,11 +53,11 @@ pub(crate) fn serve(loaded: &Loaded, site: &Site) -> anyhow::Result<()> {
 pub(crate) async fn run(
     listener: TcpListener,
     snapshot: Arc<Snapshot>,
-    secrets: Vec<String>,
+    secrets: Secrets,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (draining, drain) = watch::channel(false);
-    let ads = Ads { snapshot, secrets: secrets.into(), drain: drain.clone() };
+    let ads = Ads { snapshot, secrets: Arc::new(secrets), drain: drain.clone() };
     let server = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
@@ -83,12 +82,6 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
         }
     })
-}
-
-/// What an Envoy might quote out of what it was sent.
-fn secrets(catalog: &CatalogSpec) -> Vec<String> {
-    let values = catalog.channels.iter().flat_map(|channel| channel.headers.values().chain([&channel.path]));
-    values.filter(|value| value.len() > 1).cloned().collect()
 }
 
 fn log_to_stderr(level: &str) -> anyhow::Result<()> {

@@ -1,9 +1,11 @@
 //! What tests of several modules need.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::config::{Loaded, load};
+use serde_json::Value;
+
+use crate::config::{Content, Loaded, Node, Problems, load, parse};
 use crate::xds::resources::Site;
 
 /// A directory of its own for one test, removed when it ends.
@@ -19,6 +21,11 @@ impl Directory {
             std::fs::write(path.join(name), text).unwrap();
         }
         Self(path)
+    }
+
+    /// A path in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
     }
 
     /// What is loaded, or the problems as they are printed, with paths as in this directory.
@@ -40,6 +47,27 @@ impl Drop for Directory {
 
 pub(crate) fn load_text(text: &str) -> Result<Loaded, String> {
     Directory::with(&[("lasso.yaml", text)]).load("lasso.yaml")
+}
+
+/// A YAML file of this repository, with numbers and flags where Envoy reads them.
+pub(crate) fn yaml_of(path: &str) -> Value {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap();
+    let mut problems = Problems::none();
+    let root = parse(&path.into(), &text, &mut problems);
+    assert!(problems.is_empty(), "{problems:?}");
+    value_of(&root.unwrap())
+}
+
+fn value_of(node: &Node) -> Value {
+    match &node.content {
+        Content::Nothing => Value::Null,
+        Content::Scalar(text) => match text.parse::<serde_json::Number>() {
+            Ok(number) => Value::Number(number),
+            Err(_) => text.parse().map_or_else(|_| Value::String(text.clone()), Value::Bool),
+        },
+        Content::List(items) => items.iter().map(value_of).collect(),
+        Content::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), value_of(&entry.value))).collect(),
+    }
 }
 
 /// Two profiles, one chain each, with a provider in common; secrets are called canary.

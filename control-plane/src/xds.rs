@@ -6,6 +6,7 @@
 
 pub(crate) mod encode;
 pub(crate) mod resources;
+pub(crate) mod secrets;
 pub(crate) mod service;
 mod session;
 pub(crate) mod snapshot;

@@ -15,9 +15,11 @@ mod broadcast;
 pub mod client;
 mod flags;
 pub mod parts;
+mod plans;
 pub mod relay;
 mod replies;
 pub mod screen;
+mod tally;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -238,6 +240,10 @@ impl<H: Host> Down<H> {
 
     /// Publishes the plan and hands the request to the router. The header writes come last: they make Envoy look at the route again.
     fn commit(&mut self, client: &Client, exchange: Rc<RefCell<Exchange>>) -> Flow {
+        // First, since what the client sends under a name that we write must not undo ours.
+        for name in &client.strip {
+            self.host.set_request_header(name, None);
+        }
         {
             let exchange = exchange.borrow();
             self.host.set_property(PLAN, &plan_property(&exchange));
@@ -248,9 +254,6 @@ impl<H: Host> Down<H> {
             if per_try != ROUTE_PER_TRY_MS {
                 self.host.set_request_header("x-envoy-upstream-rq-per-try-timeout-ms", Some(&per_try.to_string()));
             }
-        }
-        for name in &client.strip {
-            self.host.set_request_header(name, None);
         }
         if !client.is_json {
             self.host.set_request_header("content-type", Some("application/json"));
@@ -310,12 +313,14 @@ impl<H: Host> Down<H> {
     /// No attempt gave an answer, or Envoy gave one of its own. What is left of the plan is tried from here.
     fn recover(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Flow {
         let now = self.host.now();
-        let unsent = self.never_sent();
+        let flags = self.flags();
+        let unsent = flags.is_some_and(flags::never_sent);
         let step = {
             let mut worker = self.worker.borrow_mut();
             let mut exchange = exchange.borrow_mut();
             exchange.fate = Fate::Open;
-            if unsent && exchange.running().is_none() && exchange.upcoming().is_some() {
+            let unreachable = flags.is_some_and(flags::no_host);
+            if unreachable && exchange.running().is_none() && exchange.upcoming().is_some() {
                 // The router found no host for the published candidate: UP never ran for it.
                 let _ = exchange.begin(&mut worker, now);
             }
@@ -339,11 +344,10 @@ impl<H: Host> Down<H> {
         }
     }
 
-    /// Whether Envoy says that the request never left.
-    fn never_sent(&self) -> bool {
+    /// What Envoy says about its own reply.
+    fn flags(&self) -> Option<u64> {
         let flags = self.host.property(&["response", "flags"]);
-        let flags = flags.as_deref().and_then(<[u8]>::first_chunk::<8>).map(|bytes| u64::from_le_bytes(*bytes));
-        flags.is_some_and(flags::never_sent)
+        flags.as_deref().and_then(<[u8]>::first_chunk::<8>).map(|bytes| u64::from_le_bytes(*bytes))
     }
 
     fn fail(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Flow {
@@ -380,11 +384,12 @@ impl<H: Host> Down<H> {
     }
 
     fn close(&self, exchange: &Rc<RefCell<Exchange>>) {
-        let now = self.host.now();
         let mut worker = self.worker.borrow_mut();
         let mut exchange = exchange.borrow_mut();
         worker.close(&exchange);
-        exchange.conclude(&mut worker, now);
+        if exchange.has_loose_ends() {
+            exchange.conclude(&mut worker, self.host.now());
+        }
     }
 
     /// Envoy is done with the request.

@@ -18,7 +18,7 @@ use lasso_routing::Catalog;
 use lasso_routing::catalog::{Channel, ChannelIdx};
 use lasso_routing::ledger::{Begun, End, Ledger};
 use lasso_routing::outcome::{Blame, Failure, Next, Row, Verdict};
-use lasso_routing::plan::{Attempts, Candidate, Plan};
+use lasso_routing::plan::{Attempts, Plan};
 use lasso_routing::target::Target;
 use lasso_routing::time::{Micros, Millis, Timestamp};
 
@@ -167,15 +167,16 @@ impl Exchange {
         }
     }
 
-    /// The same question to each of the first `most` candidates alone.
+    /// The same question to the candidate at `place` alone. It has no body: the question is sent from this one's.
     #[must_use]
-    pub fn each_candidate(&self, most: usize) -> Vec<Self> {
-        let alone = |candidate: &Candidate| {
-            let mut plan = self.plan.clone();
-            plan.candidates = vec![*candidate];
-            Self::new(self.number, Rc::clone(&self.catalog), self.ask.clone(), plan, self.started, self.request_id)
-        };
-        self.plan.candidates.iter().take(most).map(alone).collect()
+    pub fn alone(&mut self, place: usize) -> Option<Self> {
+        let candidate = *self.plan.candidates.get(place)?;
+        let mut plan = self.plan.clone();
+        plan.candidates = vec![candidate];
+        let body = std::mem::take(&mut self.ask.body);
+        let ask = self.ask.clone();
+        self.ask.body = body;
+        Some(Self::new(self.number, Rc::clone(&self.catalog), ask, plan, self.started, self.request_id))
     }
 
     /// The channel of the next attempt, if one may follow.
@@ -210,6 +211,19 @@ impl Exchange {
         // Envoy's timer started a little after ours, and both round.
         const SLACK: u64 = 5;
         self.attempts.last().is_some_and(|attempt| now.since(attempt.started).0 / 1_000 + SLACK >= self.per_try().0)
+    }
+
+    /// Whether another attempt is in place, as UP finds out when Envoy starts one. Of what is sent once, Envoy repeats only what never left: then that is how
+    /// the running attempt ended. After an answer there is none, and DOWN is to look for a better one.
+    pub fn goes_on(&mut self, worker: &mut Worker, now: Moment) -> bool {
+        if self.running().is_some() {
+            return self.unanswered(worker, now, Failure::Connect) == Step::Retry;
+        }
+        let answered = self.over && self.fate != Fate::Open;
+        if answered {
+            (self.over, self.fate) = (self.plan.attempts == Attempts::Once, Fate::Open);
+        }
+        !answered
     }
 
     /// Starts the next attempt. `None` when no candidate is left.
@@ -312,7 +326,7 @@ impl Exchange {
             return Step::Release;
         }
         let rest = self.plan.candidates.get(self.next..).unwrap_or_default();
-        if let Some(best) = ledger.highest_head(self.plan.chain, rest, now) {
+        if let Some(best) = ledger.highest_head_for(&self.plan, rest, now) {
             self.plan.candidates.swap(self.next, self.next + best);
         }
         self.plan.candidates.truncate(self.next + 1);
@@ -354,6 +368,13 @@ impl Exchange {
         determinate(reply::error(&self.ask.id, &error))
     }
 
+    /// Whether [`Exchange::conclude`] has anything to do: not after one attempt that was answered, which is nearly always.
+    #[must_use]
+    pub fn has_loose_ends(&self) -> bool {
+        let loose = |attempt: &Attempt| attempt.verdict.is_none() || attempt.unsettled;
+        !self.closed && (self.attempts.len() > 1 || self.attempts.iter().any(loose))
+    }
+
     /// The request is over: blame and lessons that needed to know whether somebody answered.
     pub fn conclude(&mut self, worker: &mut Worker, now: Moment) {
         if std::mem::replace(&mut self.closed, true) {
@@ -390,7 +411,8 @@ impl Exchange {
     }
 }
 
-fn count(stats: &mut Stats, verdict: &Verdict) {
+/// Counts an attempt by how it ended.
+pub(crate) fn count(stats: &mut Stats, verdict: &Verdict) {
     if !matches!(verdict.blame, Blame::None | Blame::Ignored) {
         stats.count(Counter::BlamedFailures);
     }

@@ -24,6 +24,7 @@ pub(crate) struct Dispatched {
     pub(crate) cluster: String,
     pub(crate) path: String,
     pub(crate) body: String,
+    pub(crate) timeout_ms: u32,
 }
 
 #[derive(Debug, Default)]
@@ -149,6 +150,7 @@ impl Host for FakeEnvoy {
             cluster: call.cluster.to_owned(),
             path: path.to_owned(),
             body: String::from_utf8_lossy(call.body).into_owned(),
+            timeout_ms: call.timeout_ms,
         });
         u32::try_from(dispatched.len()).ok()
     }
@@ -169,6 +171,13 @@ pub(crate) fn worker() -> Rc<RefCell<Worker>> {
 
 /// The same with a change to the catalog.
 pub(crate) fn worker_with(change: &dyn Fn(&mut serde_json::Value)) -> Rc<RefCell<Worker>> {
+    let mut worker = Worker::new(7);
+    worker.configure(&catalog_with(change), Timestamp::from_millis(1_000_000)).expect("configured");
+    Rc::new(RefCell::new(worker))
+}
+
+/// That worker's catalog with a change, as a plugin configuration.
+pub(crate) fn catalog_with(change: &dyn Fn(&mut serde_json::Value)) -> Vec<u8> {
     let channel = |name: &str| {
         json!({"id": format!("ethereum/{name}/http"), "transport": "http", "cluster": format!("lasso/ethereum/{name}/http"),
                "authority": format!("{name}.example"), "path": format!("/v2/{name}-key"), "headers": {format!("x-{name}"): "secret"}})
@@ -181,8 +190,5 @@ pub(crate) fn worker_with(change: &dyn Fn(&mut serde_json::Value)) -> Rc<RefCell
                       "providers": [provider("a", 1), provider("b", 2), provider("c", 3)]}]}],
     });
     change(&mut spec);
-    let bytes = lasso_proto::catalog::encode(&serde_json::from_value(spec).expect("a catalog")).expect("bytes");
-    let mut worker = Worker::new(7);
-    worker.configure(&bytes, Timestamp::from_millis(1_000_000)).expect("configured");
-    Rc::new(RefCell::new(worker))
+    lasso_proto::catalog::encode(&serde_json::from_value(spec).expect("a catalog")).expect("bytes")
 }

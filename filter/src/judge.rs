@@ -15,7 +15,7 @@ use lasso_routing::sticky;
 use lasso_routing::target::Meta;
 use lasso_routing::time::Timestamp;
 
-use crate::exchange::{Ask, Exchange, Fate};
+use crate::exchange::{Exchange, Fate};
 use crate::reply;
 
 /// HTTP status and the one header that matters, read only when the body is not a plain result.
@@ -76,16 +76,16 @@ pub fn judge(exchange: &Exchange, ledger: &Ledger, now: Timestamp, answer: &Answ
         held: Held::Reply(&reply),
         retry_after: envelope.retry_after.as_deref(),
         wrong_id: !ours && !matches!(reply, Reply::Malformed(_)),
-        best_head: if plain { None } else { ledger.best_head(exchange.plan.chain, now) },
+        best_head: if plain { None } else { ledger.best_head_for(&exchange.plan, now) },
         blocks: &ask.blocks,
         confirms_null: !plain && confirms_null(exchange, &method),
         rules,
     });
     let error = match &reply {
-        Reply::Error { error, .. } if !error.raw.is_empty() => Some(error.raw.as_bytes().to_vec()),
+        Reply::Error { error, .. } if ours && !error.raw.is_empty() => Some(error.raw.as_bytes().to_vec()),
         Reply::Error { .. } | Reply::Result { .. } | Reply::Malformed(_) => None,
     };
-    let head = if plain { shown_head(ask, &method, &reply) } else { None };
+    let head = if plain { shown_head(&ask.blocks, &method, &reply) } else { None };
     let fate = if ours { fate_of(exchange, &reply, &verdict, envelope.status, answer) } else { Fate::Open };
     Judged { verdict, fate, error, head }
 }
@@ -117,8 +117,9 @@ fn confirms_null(exchange: &Exchange, method: &Method<'_>) -> bool {
     profile.is_some_and(|profile| profile.method(method).confirms_null)
 }
 
-fn shown_head(ask: &Ask, method: &Method<'_>, reply: &Reply<'_>) -> Option<u64> {
-    let at_latest = matches!(ask.blocks, Blocks::At(BlockRef::Tag(Tag::Latest)));
+/// The newest block that a reply shows.
+pub(crate) fn shown_head(blocks: &Blocks, method: &Method<'_>, reply: &Reply<'_>) -> Option<u64> {
+    let at_latest = matches!(blocks, Blocks::At(BlockRef::Tag(Tag::Latest)));
     match reply {
         Reply::Result { raw: Some(raw), .. } if method.reads_head() || at_latest => block_number_in(method, raw),
         Reply::Result { .. } | Reply::Error { .. } | Reply::Malformed(_) => None,

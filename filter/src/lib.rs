@@ -9,6 +9,7 @@
 //! - [`up`] addresses each attempt to its channel, holds the response until it can be judged, and lets it go or marks it for a retry.
 //! - [`exchange`] is what the two share about one request; [`worker`] what the VM knows across requests.
 //! - [`judge`] turns a reply into an outcome, [`reply`] builds what we say ourselves, [`meta`] tells how it was routed, [`stats`] counts.
+//! - [`bounds`] remembers how many calls a channel takes at once.
 //! - [`host`] is all that is asked of Envoy; `wasm` the only file that names proxy-wasm.
 //!
 //! Invariants: no panic on any input (a trap kills the worker's VM and all its requests); a provider's path, key or headers are never given to a client, a log or
@@ -16,6 +17,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+pub mod bounds;
 pub mod down;
 pub mod exchange;
 pub mod host;

@@ -7,10 +7,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lasso_routing::Catalog;
 use lasso_routing::ledger::Ledger;
 use lasso_routing::target::Meta;
 use serde::Serialize;
 
+use crate::down::batch::Batch;
 use crate::exchange::Exchange;
 use crate::host::Moment;
 
@@ -81,7 +83,8 @@ fn facts<'a>(exchange: &'a Exchange, ledger: &Ledger, now: Moment) -> Facts<'a> 
         end_to_end_latency_ms: millis(end_to_end),
         lasso_overhead_ms: last.map(|_| millis(end_to_end.saturating_sub(upstream))),
         retries: exchange.attempts.len().saturating_sub(1),
-        circuit_breaker_state: last.map(|attempt| ledger.breaker_state(attempt.channel, now.at).name()),
+        circuit_breaker_state: last
+            .map(|attempt| ledger.breaker_state_for(&exchange.plan, attempt.channel, now.at).name()),
     }
 }
 
@@ -100,12 +103,50 @@ pub fn headers(exchange: &Exchange, ledger: &Ledger, now: Moment, streams: bool)
     if (streams || exchange.ask.target.include_meta == Meta::Headers)
         && let Some(json) = json(exchange, ledger, now)
     {
-        let encoded = URL_SAFE_NO_PAD.encode(json);
-        if encoded.len() <= exchange.catalog.max_meta_header_bytes() as usize {
-            headers.push(("x-lasso-meta", encoded));
-        }
+        headers.extend(encoded(&json, &exchange.catalog));
     }
     headers
+}
+
+/// The headers of a batch: of its last part, whatever was asked for, since an array has no place for it.
+#[must_use]
+pub fn batch_headers(batch: &Batch, ledger: &Ledger, now: Moment) -> Vec<(&'static str, String)> {
+    let request_id = format!("{:016x}", batch.request_id);
+    let mut headers = vec![("x-lasso-request-id", request_id.clone())];
+    let (Some(chain), Some(last)) = (batch.catalog.chain(batch.target.chain), &batch.last) else { return headers };
+    let provider = |channel| chain.providers().get(chain.provider_of(channel)?).map(|provider| provider.id());
+    let transport = batch.catalog.channel(last.channel).map_or("http", |channel| channel.transport().name());
+    let mut candidates: Vec<&str> =
+        last.plan.candidates.iter().filter_map(|candidate| provider(candidate.channel)).collect();
+    candidates.dedup();
+    let end_to_end = now.since(batch.started).0;
+    let facts = Facts {
+        version: VERSION,
+        request_id,
+        strategy: last.plan.strategy.name(),
+        chain_id: chain.chain_id(),
+        transport,
+        candidate_providers: candidates,
+        selected_provider: provider(last.channel).map(|id| Selected { id, protocol: transport }),
+        selection_reason: last.plan.reason.name(),
+        selection_latency_us: batch.selection.0,
+        upstream_latency_ms: Some(millis(last.latency.0)),
+        end_to_end_latency_ms: millis(end_to_end),
+        // Parts overlap: what they took together says nothing about us.
+        lasso_overhead_ms: None,
+        retries: batch.retries,
+        circuit_breaker_state: Some(ledger.breaker_state_for(&last.plan, last.channel, now.at).name()),
+    };
+    if let Ok(json) = serde_json::to_string(&facts) {
+        headers.extend(encoded(&json, &batch.catalog));
+    }
+    headers
+}
+
+/// The header, unless it is longer than it may be.
+fn encoded(json: &str, catalog: &Catalog) -> Option<(&'static str, String)> {
+    let encoded = URL_SAFE_NO_PAD.encode(json);
+    (encoded.len() <= catalog.max_meta_header_bytes() as usize).then_some(("x-lasso-meta", encoded))
 }
 
 /// `body` with `lasso_meta` as its last member; `None` when it was not asked for there or `body` is no object.

@@ -143,10 +143,59 @@ fn a_write_whose_connection_broke_is_not_sent_again() {
     request.send();
     assert_eq!(request.envoy.0.properties.borrow().get("lasso_once").map(Vec::as_slice), Some(&b"1"[..]));
     request.broken_attempt();
-    assert!(request.envoy.plan().starts_with('\x7f'));
     assert_eq!(request.down.response_headers(), Flow::Pause);
+    assert!(request.envoy.0.dispatched.borrow().is_empty());
     assert!(request.answer().body.contains("indeterminate"), "{}", request.answer().body);
     assert!(request.answer().body.contains(r#""id":"w""#));
+}
+
+#[test]
+fn a_write_that_envoy_found_to_have_never_left_goes_on() {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x02"]}"#;
+    let mut request = Request::new("/rpc/ethereum", body);
+    request.send();
+    // A connection that timed out gives no reason; that Envoy starts another attempt says it all.
+    request.broken_attempt();
+    assert!(request.envoy.plan().starts_with("lasso/ethereum/b/http\x7f"));
+    request.attempt("200", r#"{"jsonrpc":"2.0","id":1,"result":"0xbc"}"#);
+    assert_eq!(request.envoy.header(":authority").as_deref(), Some("b.example"));
+    assert_eq!(request.down.response_headers(), Flow::Continue);
+}
+
+#[test]
+fn an_attempt_after_the_answer_is_refused_and_another_channel_asked() {
+    let mut request = Request::new("/rpc/ethereum", CALL);
+    request.send();
+    // The provider sent our mark itself.
+    request.attempt("200", OK);
+    let mut up = Up::new(request.envoy.clone(), Rc::clone(&request.worker));
+    assert_eq!(up.request_headers(), Flow::Pause);
+    assert_eq!(request.answer().status, 503);
+    assert_eq!(request.envoy.header(":authority").as_deref(), Some("a.example"), "nothing of b goes to a");
+    assert_eq!(request.down.response_headers(), Flow::Pause);
+    assert_eq!(request.envoy.0.dispatched.borrow()[0].cluster, "lasso/ethereum/b/http");
+}
+
+#[test]
+fn an_error_under_a_foreign_id_is_nobodys_answer() {
+    let foreign = r#"{"jsonrpc":"2.0","id":99,"error":{"code":3,"message":"reverted: somebody else's"}}"#;
+    let mut request = Request::new("/rpc/ethereum", CALL);
+    request.send();
+    for _ in 0..3 {
+        request.attempt("200", foreign);
+    }
+    assert_eq!(request.down.response_headers(), Flow::Pause);
+    assert!(!request.answer().body.contains("somebody else"), "{}", request.answer().body);
+}
+
+#[test]
+fn what_a_client_sends_under_a_name_that_we_write_does_not_undo_ours() {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x02"]}"#;
+    let mut request = Request::new("/rpc/ethereum", body);
+    let name = "x-envoy-upstream-rq-per-try-timeout-ms";
+    request.envoy.0.request.borrow_mut().insert(name.into(), b"1".to_vec());
+    request.send();
+    assert_eq!(request.envoy.header(name).as_deref(), Some("5000"));
 }
 
 #[test]

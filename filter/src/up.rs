@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use lasso_routing::catalog::Channel;
 use lasso_routing::outcome::Failure;
+use lasso_routing::plan::Attempts;
 
 use crate::Flow;
 use crate::exchange::{Exchange, Step};
@@ -24,8 +25,8 @@ use crate::worker::Worker;
 pub const HELD_BYTES: usize = 64 * 1024;
 /// Filter state that the route's matcher reads: `{cluster} 0x7f {exchange number}`.
 pub const PLAN: &str = "lasso_plan";
-/// Response header that the route's retry policy looks for.
-const RETRY: &str = "x-rpc-retry";
+/// Response header and value that the route's retry policy looks for. Another value, which a provider could send, means nothing to it.
+const RETRY: (&str, &str) = ("x-rpc-retry", "lasso");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -56,7 +57,11 @@ impl<H: Host> Up<H> {
         let Some(plan) = self.host.property(&[PLAN]) else { return Flow::Continue };
         let exchange = number_of(&plan).and_then(|number| self.worker.borrow().exchange(number));
         let Some(exchange) = exchange else { return self.refuse() };
-        let begun = exchange.borrow_mut().begin(&mut self.worker.borrow_mut(), self.host.now());
+        let begun = {
+            let (mut worker, mut exchange) = (self.worker.borrow_mut(), exchange.borrow_mut());
+            let now = self.host.now();
+            exchange.goes_on(&mut worker, now).then(|| exchange.begin(&mut worker, now))
+        };
         if begun.is_none() {
             return self.refuse();
         }
@@ -67,8 +72,8 @@ impl<H: Host> Up<H> {
         Flow::Continue
     }
 
-    /// The plan is not in this VM (the module was replaced between DOWN and this attempt): sending the client's path to a provider would be wrong, so the
-    /// attempt fails here and DOWN sees it.
+    /// No attempt belongs here: the plan is not in this VM (the module was replaced between DOWN and this attempt), or a provider sent the mark that is ours
+    /// and made Envoy repeat what was answered. Sending it on, addressed to somebody else, would be wrong, so it fails here and DOWN sees it.
     fn refuse(&self) -> Flow {
         self.host.send_response(503, &[], b"");
         Flow::Pause
@@ -125,11 +130,11 @@ impl<H: Host> Up<H> {
         let answer = Answer { body: &body, complete, envelope: &envelope };
         let step = exchange.borrow_mut().answered(&mut self.worker.borrow_mut(), self.host.now(), &answer);
         match step {
-            // A provider's own header of that name would be obeyed.
-            Step::Release | Step::GiveUp => self.host.set_response_header(RETRY, None),
+            // The route takes a provider's own header of that name off: a host call less in every request.
+            Step::Release | Step::GiveUp => {}
             Step::Retry => {
                 self.host.set_property(PLAN, &plan_property(&exchange.borrow()));
-                self.host.set_response_header(RETRY, Some("1"));
+                self.host.set_response_header(RETRY.0, Some(RETRY.1));
             }
         }
         Flow::Continue
@@ -143,6 +148,13 @@ impl<H: Host> Up<H> {
         }
         let now = self.host.now();
         let failure = self.failure(&exchange.borrow(), now);
+        if failure == Failure::Reset && exchange.borrow().plan.attempts == Attempts::Once {
+            // Envoy knows whether it left, and repeats it only if it did not (`retry_on` of the route for what is sent once). If UP runs again, it never
+            // left; if DOWN sees the end, it may have.
+            let plan = plan_property(&exchange.borrow());
+            self.host.set_property(PLAN, &plan);
+            return;
+        }
         let step = exchange.borrow_mut().unanswered(&mut self.worker.borrow_mut(), now, failure);
         let exchange = exchange.borrow();
         // A cluster that the matcher lacks ends Envoy's own retries.

@@ -3,7 +3,7 @@
 //! Duty: own the catalog in force, the ledger, the registry of exchanges that DOWN opened and UP looks up, the seed and the counters.
 //! Invariant: one writer (the VM is single-threaded); it survives configuration pushes, which only replace the catalog. Requests in flight keep the catalog
 //! they started with.
-//! Bound: one registry entry a request in flight, removed when DOWN is done; 64 MiB of their bodies.
+//! Bound: one registry entry a request in flight, removed when DOWN is done; 64 MiB of bodies, params and batches' answers.
 //! Leaves to others: what to do with any of it.
 
 use std::cell::RefCell;
@@ -15,10 +15,11 @@ use lasso_routing::breaker::Transition;
 use lasso_routing::ledger::{End, Ledger};
 use lasso_routing::time::Timestamp;
 
+use crate::bounds::Bounds;
 use crate::exchange::Exchange;
 use crate::stats::{Counter, Stats};
 
-/// Request bodies that are kept at once: a VM's memory never shrinks.
+/// Bytes that clients' requests and providers' answers may hold at once: a VM's memory never shrinks.
 const MOST_KEPT_BYTES: usize = 64 * 1024 * 1024;
 
 /// The state of one VM.
@@ -29,6 +30,7 @@ pub struct Worker {
     exchanges: BTreeMap<u32, Rc<RefCell<Exchange>>>,
     next_number: u32,
     kept_bytes: usize,
+    bounds: Bounds,
     chance: u64,
     stats: Stats,
     ticker: Option<u32>,
@@ -44,6 +46,7 @@ impl Worker {
             exchanges: BTreeMap::new(),
             next_number: 0,
             kept_bytes: 0,
+            bounds: Bounds::default(),
             chance: seed,
             stats: Stats::default(),
             ticker: None,
@@ -61,6 +64,7 @@ impl Worker {
         }
         let catalog = Catalog::try_from(spec).map_err(|error| error.to_string())?;
         self.ledger.adopt(&catalog, now);
+        self.bounds.adopt(&catalog);
         self.catalog = Some(Rc::new(catalog));
         Ok(())
     }
@@ -74,6 +78,17 @@ impl Worker {
     /// What was learned.
     pub fn ledger(&mut self) -> &mut Ledger {
         &mut self.ledger
+    }
+
+    /// How many calls channels take in one batch.
+    #[must_use]
+    pub const fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// The same, to learn.
+    pub const fn bounds_mut(&mut self) -> &mut Bounds {
+        &mut self.bounds
     }
 
     /// Writes an attempt's end into the ledger.
@@ -118,19 +133,35 @@ impl Worker {
         if exchange.ask.body.is_empty() {
             exchange.ask.body = body;
         }
-        let length = exchange.ask.body.len();
-        if self.kept_bytes + length > MOST_KEPT_BYTES {
+        let length = exchange.ask.body.len() + exchange.ask.params.as_ref().map_or(0, String::len);
+        if self.reserve(length) {
+            exchange.kept = length;
+        } else {
             exchange.ask.body = Vec::new();
-            return;
+            exchange.ask.params = None;
         }
-        self.kept_bytes += length;
-        exchange.kept = length;
+    }
+
+    /// Makes room for so many bytes that are held until [`Worker::release`]. `false`: there is none.
+    #[must_use]
+    pub const fn reserve(&mut self, bytes: usize) -> bool {
+        let kept = self.kept_bytes.saturating_add(bytes);
+        if kept > MOST_KEPT_BYTES {
+            return false;
+        }
+        self.kept_bytes = kept;
+        true
+    }
+
+    /// Gives back what was reserved.
+    pub const fn release(&mut self, bytes: usize) {
+        self.kept_bytes = self.kept_bytes.saturating_sub(bytes);
     }
 
     /// Forgets an exchange.
     pub fn close(&mut self, exchange: &Exchange) {
         if self.exchanges.remove(&exchange.number).is_some() {
-            self.kept_bytes = self.kept_bytes.saturating_sub(exchange.kept);
+            self.release(exchange.kept);
         }
     }
 

@@ -142,6 +142,7 @@ impl Stack {
         let mut serve = Command::new(&lasso);
         serve.arg("serve").arg(config).arg("--filter").arg(&filter);
         serve.arg("--access-log").arg(std::path::absolute(scratch.file("access.log"))?);
+        serve.args(["--workers", &workers.to_string()]);
         let control_plane = Process::start("lasso", &mut serve, scratch)?;
         let mut render = Command::new(&lasso);
         render.args(["render", "bootstrap"]).arg(config).args(["--admin", &loopback(admin).to_string()]);

@@ -1,6 +1,6 @@
 //! A `lasso.yaml` for a test.
 //!
-//! Invariant: YAML of DESIGN's shape and nothing else; whatever a test needs beyond providers it writes as YAML lines itself.
+//! Invariant: YAML of the documented shape and nothing else; whatever a test needs beyond providers it writes as YAML lines itself.
 
 use std::fmt::Write as _;
 
@@ -46,11 +46,18 @@ impl ChainConfig {
     }
 }
 
+#[derive(Debug, Clone, Default)]
+struct Profile {
+    lines: Vec<String>,
+    chains: Vec<ChainConfig>,
+}
+
 /// A whole configuration. The default strategy is `priority`, so that a test knows who is asked first.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    chains: Vec<ChainConfig>,
-    profile_lines: Vec<String>,
+    public: Profile,
+    /// The others, by name. What is added goes to the last one.
+    others: Vec<(String, Profile)>,
     strategy: Option<String>,
     explore: bool,
 }
@@ -64,8 +71,19 @@ impl Config {
     /// One more chain.
     #[must_use]
     pub fn chain(mut self, chain: ChainConfig) -> Self {
-        self.chains.push(chain);
+        self.last().chains.push(chain);
         self
+    }
+
+    /// Another profile than `public`; chains and lines that follow are its own.
+    #[must_use]
+    pub fn profile(mut self, name: &str) -> Self {
+        self.others.push((name.to_owned(), Profile::default()));
+        self
+    }
+
+    fn last(&mut self) -> &mut Profile {
+        self.others.last_mut().map_or(&mut self.public, |(_, profile)| profile)
     }
 
     /// Another default strategy.
@@ -82,10 +100,10 @@ impl Config {
         self
     }
 
-    /// A YAML line of the public profile.
+    /// A YAML line of the profile.
     #[must_use]
     pub fn profile_line(mut self, line: &str) -> Self {
-        self.profile_lines.push(line.to_owned());
+        self.last().lines.push(line.to_owned());
         self
     }
 
@@ -94,8 +112,19 @@ impl Config {
         let mut out = format!("listen:\n  rpc: 127.0.0.1:{rpc}\n  xds: 127.0.0.1:{xds}\n");
         let strategy = self.strategy.as_deref().unwrap_or("priority");
         let _ = writeln!(out, "defaults: {{strategy: {strategy}, explore: {}}}", self.explore);
-        out.push_str("profiles:\n  public:\n");
-        for line in &self.profile_lines {
+        out.push_str("profiles:\n");
+        self.public.write("public", &mut out);
+        for (name, profile) in &self.others {
+            profile.write(name, &mut out);
+        }
+        out
+    }
+}
+
+impl Profile {
+    fn write(&self, name: &str, out: &mut String) {
+        let _ = writeln!(out, "  {name}:");
+        for line in &self.lines {
             let _ = writeln!(out, "    {line}");
         }
         out.push_str("    chains:\n");
@@ -113,6 +142,5 @@ impl Config {
                 }
             }
         }
-        out
     }
 }

@@ -3,6 +3,7 @@
 //! Duty: typed getters. Invariant: a key that is absent, or was reported as wrong, is `None` or empty; nothing is reported twice.
 //! Leaves to others: everything else.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::checked::{Item, Section, Value};
@@ -55,6 +56,33 @@ impl Section {
 
     pub(crate) fn address(&self, key: &str) -> Option<SocketAddr> {
         if let Scalar::Address(address) = self.item(key)?.scalar { Some(address) } else { None }
+    }
+
+    /// Whether any value in it was written.
+    pub(crate) fn is_written(&self) -> bool {
+        self.fields.iter().any(|(_, value)| match value {
+            Value::One(item) => !item.is_default,
+            Value::Section(section) => section.is_written(),
+            Value::List(_) | Value::Table(_) | Value::Named(_) | Value::Sections(_) => true,
+        })
+    }
+
+    /// Where this section and every one in it stand, by path.
+    pub(crate) fn places(&self) -> BTreeMap<String, Place> {
+        let mut places = BTreeMap::from([(self.path.clone(), self.place.clone())]);
+        for (name, value) in &self.fields {
+            match value {
+                Value::Section(section) => places.extend(section.places()),
+                Value::Named(named) => places.extend(named.iter().flat_map(|(_, section)| section.places())),
+                Value::Sections(sections) => places.extend(sections.iter().flat_map(Self::places)),
+                Value::One(item) => {
+                    let separator = if self.path.is_empty() { "" } else { "." };
+                    places.insert(format!("{}{separator}{name}", self.path), item.place.clone());
+                }
+                Value::List(_) | Value::Table(_) => {}
+            }
+        }
+        places
     }
 
     pub(crate) fn section(&self, key: &str) -> Option<&Self> {

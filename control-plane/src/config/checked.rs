@@ -5,7 +5,7 @@
 //! Invariant: a field of a [`Section`] holds what its key's kind promises.
 //! Leaves to others: rules between keys (`decode`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::env::{EnvError, Lookup, expand};
 use super::problem::{Place, Problem, did_you_mean, shown};
@@ -41,6 +41,8 @@ pub(crate) struct Item {
     pub(crate) scalar: Scalar,
     /// What was written, when the environment had a part in the value.
     pub(crate) written: Option<String>,
+    /// Nothing was written.
+    pub(crate) is_default: bool,
 }
 
 /// What an unset variable inside a provider does.
@@ -116,7 +118,7 @@ impl<'a> Checker<'a> {
             (Absent::Is(default), Effect::Now) => {
                 let Shape::One(kind) = &key.shape else { return None };
                 let scalar = read(kind, default).ok()?;
-                Some(Value::One(Item { place: place.clone(), scalar, written: None }))
+                Some(Value::One(Item { place: place.clone(), scalar, written: None, is_default: true }))
             }
         }
     }
@@ -185,10 +187,15 @@ impl<'a> Checker<'a> {
             return None;
         }
         let mut rows = Vec::new();
+        let mut lines = BTreeMap::new();
         for entry in node.entries() {
             let path = join(path, &shortened(&entry.key));
             match read(name, &entry.key) {
                 Ok(Scalar::Text(name)) => {
+                    // Keys that were written differently may mean the same.
+                    if let Some(first) = lines.insert(name.clone(), entry.place.line) {
+                        self.wrong(&entry.place, &path, format!("stands twice (first at line {first}); keep one"));
+                    }
                     rows.extend(self.one(&entry.value, value, key, &path).map(|item| (name, item)));
                 }
                 Ok(_) => {}
@@ -224,7 +231,7 @@ impl<'a> Checker<'a> {
         match read(kind, &text) {
             Ok(scalar) => {
                 let written = from_environment.then(|| written.to_owned());
-                Some(Item { place: node.place.clone(), scalar, written })
+                Some(Item { place: node.place.clone(), scalar, written, is_default: false })
             }
             Err(_) if from_environment && !kind.is_secret() => {
                 self.wrong(&node.place, path, format!("what its variables make of it is not {}", kind.wants()));

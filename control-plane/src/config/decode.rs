@@ -7,6 +7,7 @@
 mod provider;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use lasso_routing::catalog::spec::{BreakerSpec, MethodRulesSpec};
 
@@ -20,6 +21,7 @@ pub(crate) fn config(root: &Section, problems: &mut Vec<Problem>, warnings: &mut
     let defaults = root.section("defaults")?;
     let listen = root.section("listen")?;
     let observability = root.section("observability")?;
+    decoder.addresses(listen);
     let mut profiles: Vec<Profile> =
         root.named("profiles").iter().filter_map(|(id, section)| decoder.profile(id, section, defaults)).collect();
     profiles.sort_by_key(|profile| profile.id != PUBLIC);
@@ -36,7 +38,7 @@ pub(crate) fn config(root: &Section, problems: &mut Vec<Problem>, warnings: &mut
         listen_rpc: listen.address("rpc")?,
         listen_xds: listen.address("xds")?,
         log_level: observability.text("log_level")?.to_owned(),
-        workers: root.small("workers")?,
+        workers: root.small("workers"),
         max_batch: root.small("max_batch")?,
         max_body_bytes: root.small("max_body_bytes")?,
         max_meta_header_bytes: observability.small("max_meta_header_bytes")?,
@@ -59,6 +61,26 @@ struct Decoder<'a> {
 impl Decoder<'_> {
     fn wrong(&mut self, place: &Place, path: &str, wrong: impl Into<String>) {
         self.problems.push(Problem::new(place.clone(), path, wrong));
+    }
+
+    /// Two listeners on one port start only one of them.
+    fn addresses(&mut self, listen: &Section) {
+        let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+        for (name, _) in &listen.fields {
+            let Some(address) = listen.address(name) else { continue };
+            let meets = |other: &SocketAddr| {
+                let everywhere = other.ip().is_unspecified() || address.ip().is_unspecified();
+                other.port() == address.port() && (other.ip() == address.ip() || everywhere)
+            };
+            if let Some((first, other)) = taken.iter().find(|(_, other)| meets(other)) {
+                // The one that was written is the one to change.
+                let is_default = listen.item(name).is_some_and(|item| item.is_default);
+                let (key, there, other) = if is_default { (*first, *name, &address) } else { (*name, *first, other) };
+                let wrong = format!("has the port of `listen.{there}`, which is {other}; must have one of its own");
+                self.wrong(listen.place_of(key), &format!("{}.{key}", listen.path), wrong);
+            }
+            taken.push((name, address));
+        }
     }
 
     fn profile(&mut self, id: &str, section: &Section, defaults: &Section) -> Option<Profile> {
@@ -116,7 +138,8 @@ impl Decoder<'_> {
     fn chain(&mut self, id: &str, section: &Section, strategy: &str) -> Option<Chain> {
         let selection = section.section("selection")?;
         let providers = self.providers(section);
-        let breaker = self.breaker(section.section("breaker")?)?;
+        let breaker_section = section.section("breaker")?;
+        let breaker = self.breaker(breaker_section)?;
         Some(Chain {
             id: id.to_owned(),
             chain_id: section.whole("chain_id")?,
@@ -127,6 +150,7 @@ impl Decoder<'_> {
             max_lag_blocks: selection.small("max_lag_blocks"),
             archival_after_blocks: selection.small("archival_after_blocks")?,
             breaker,
+            sets_breaker: breaker_section.is_written(),
             providers,
         })
     }

@@ -60,13 +60,22 @@ pub(crate) fn read(kind: &Kind, text: &str) -> Result<Scalar, String> {
         Kind::Duration(min, max) => {
             millis(text).filter(|value| (min..=max).contains(&value)).map(Scalar::Duration).ok_or_else(wanted)
         }
-        Kind::Text if !text.is_empty() => Ok(Scalar::Text(text.to_owned())),
+        Kind::Text if !text.trim().is_empty() => Ok(Scalar::Text(text.to_owned())),
         Kind::Name if is_name(text) => Ok(Scalar::Text(text.to_owned())),
         Kind::Host => host(text).map(Scalar::Text).ok_or_else(wanted),
-        Kind::Address => text.parse().map(Scalar::Address).map_err(|_| wanted()),
-        Kind::LoopbackAddress => {
-            let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback());
-            address.map(Scalar::Address).ok_or_else(wanted)
+        Kind::Address | Kind::LoopbackAddress => {
+            let address: SocketAddr = text.parse().map_err(|_| wanted())?;
+            if matches!(kind, Kind::LoopbackAddress) && !address.ip().is_loopback() {
+                return Err(wanted());
+            }
+            if address.port() == 0 {
+                return Err(format!(
+                    "{} has port 0, where nobody would find it; must be {}",
+                    shown(text),
+                    kind.wants()
+                ));
+            }
+            Ok(Scalar::Address(address))
         }
         Kind::Url(schemes) => check_url(schemes, text).map(|()| Scalar::Url(text.to_owned())),
         Kind::Glob if is_glob(text) => Ok(Scalar::Text(text.to_owned())),
@@ -104,11 +113,13 @@ fn is_header_value(text: &str) -> bool {
     text.chars().all(|letter| letter == ' ' || letter.is_ascii_graphic())
 }
 
+/// In lower case and without the root's dot, as requests are compared.
 fn host(text: &str) -> Option<String> {
-    match Host::parse(text).ok()? {
-        Host::Domain(name) => Some(name),
-        Host::Ipv4(_) | Host::Ipv6(_) => None,
-    }
+    let Host::Domain(name) = Host::parse(text).ok()? else { return None };
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    let labels = name.split('.').all(|label| !label.is_empty() && label.chars().all(fits));
+    labels.then(|| name.to_owned())
 }
 
 /// Headers that the data path sets itself; a provider's own must not fight them.

@@ -113,6 +113,89 @@ fn mistakes_one_by_one() {
 }
 
 #[test]
+fn hosts_that_differ_by_case_or_a_last_dot_are_one() {
+    for twin in ["eth.example.com.", "ETH.example.com", "Eth.Example.Com."] {
+        check_chain_problem(
+            &format!("hosts:\n  - eth.example.com\n  - {twin}\n{PROVIDERS}"),
+            "8: profiles.public.chains.ethereum.hosts: the host `eth.example.com` is taken at lasso.yaml:7; must be unique",
+        );
+    }
+    for wrong in ["eth.example.com..", ".eth", "'*.example.com'", "a;b", "'a,b'"] {
+        let problems = load_text(&with_chain(&format!("hosts:\n  - {wrong}\n{PROVIDERS}"))).unwrap_err();
+        assert!(problems.starts_with("lasso.yaml:7: profiles.public.chains.ethereum.hosts[0]: "), "{problems}");
+    }
+}
+
+#[test]
+fn a_blank_text_is_no_text() {
+    for blank in ["''", "' '", "${NONE:- }"] {
+        let rule = format!("- category: auth\n          message: {blank}");
+        let provider =
+            format!("- id: a\n    url: 'https://a.example'\n    capabilities:\n      error_rules:\n        {rule}");
+        let problems = load_text(&with_chain(&format!("providers:\n  {provider}"))).unwrap_err();
+        let key = "profiles.public.chains.ethereum.providers[a].capabilities.error_rules[0].message: ";
+        assert!(problems.contains(&format!("lasso.yaml:12: {key}")), "{blank}: {problems}");
+    }
+}
+
+#[test]
+fn headers_that_differ_by_case_are_one() {
+    check_chain_problem(
+        "providers:\n  - id: a\n    url: 'https://a.example'\n    headers:\n      x-key: canary\n      X-Key: canary",
+        "11: profiles.public.chains.ethereum.providers[a].headers.X-Key: stands twice (first at line 10); keep one",
+    );
+}
+
+#[test]
+fn every_listener_has_a_port_of_its_own() {
+    let chain = with_chain(PROVIDERS);
+    let check = |listen: &str, expected: &str| check_problem(&format!("listen:\n  {listen}\n{chain}"), expected);
+    check(
+        "rpc: 0.0.0.0:0",
+        "2: listen.rpc: `0.0.0.0:0` has port 0, where nobody would find it; must be an address like `0.0.0.0:10000`",
+    );
+    check(
+        "xds: 127.0.0.1:0",
+        "2: listen.xds: `127.0.0.1:0` has port 0, where nobody would find it; must be an address of this machine like \
+         `127.0.0.1:18000`",
+    );
+    let same = "must have one of its own";
+    check(
+        "rpc: 127.0.0.1:9000\n  xds: 127.0.0.1:9000",
+        &format!("3: listen.xds: has the port of `listen.rpc`, which is 127.0.0.1:9000; {same}"),
+    );
+    check(
+        "rpc: 0.0.0.0:18000",
+        &format!("2: listen.rpc: has the port of `listen.xds`, which is 127.0.0.1:18000; {same}"),
+    );
+    check(
+        "http: 127.0.0.1:10000",
+        &format!("2: listen.http: has the port of `listen.rpc`, which is 127.0.0.1:10000; {same}"),
+    );
+    load_text(&format!("listen: {{rpc: '192.0.2.1:18000'}}\n{chain}")).unwrap();
+}
+
+#[test]
+fn what_the_catalog_refuses_is_told_with_file_and_line() {
+    let loaded = load_text(&with_chain(&format!("aliases: [eth]\nbreaker: {{failures: 3}}\n{PROVIDERS}"))).unwrap();
+    let check = |path: &str, expected: &str| {
+        let told = loaded.refusal(path, "is odd").to_string();
+        let (place, wrong) = told.split_once("lasso.yaml:").unwrap();
+        assert!(place.ends_with('/'), "{told}");
+        assert_eq!(wrong, format!("{expected}: is odd\n1 problem"));
+    };
+    check("channels[ethereum/a/http].path", "1: channels[ethereum/a/http].path");
+    check("profiles[public].chains[ethereum].aliases[0]", "4: profiles.public.chains.ethereum.aliases[0]");
+    check("profiles[public].chains[ethereum].chain_id", "5: profiles.public.chains.ethereum.chain_id");
+    check("profiles[public].chains[ethereum].breaker.failures", "7: profiles.public.chains.ethereum.breaker.failures");
+    check(
+        "profiles[public].chains[ethereum].providers[a].cost[x]",
+        "8: profiles.public.chains.ethereum.providers[a].cost[x]",
+    );
+    check("profiles[public].chains[eth].hosts[1]", "2: profiles.public.chains.eth.hosts[1]");
+}
+
+#[test]
 fn a_file_that_is_not_yaml_is_told_with_its_line() {
     let problems = load_text("profiles:\n  public: {a: [b}\n").unwrap_err();
     assert!(problems.starts_with("lasso.yaml:2: not YAML: "), "{problems}");
@@ -137,6 +220,15 @@ fn an_unset_variable_leaves_its_provider_out_or_fails() {
         &format!("on_missing_env: fail\n{}", with_chain(keys)),
         "8: profiles.public.chains.ethereum.providers[a].url: `NONE` is not set; set it, or write `${NONE:-default}`",
     );
+}
+
+#[test]
+fn what_an_unset_variable_does_may_itself_be_a_variable() {
+    let keys = with_chain("providers: [{id: a, url: 'https://a.example/${NONE}'}, {id: b, url: 'https://b.example'}]");
+    let load = |word: &str| load_text(&format!("on_missing_env: {word}\n{keys}"));
+    assert!(load("${MODE:-fail}").unwrap_err().contains("`NONE` is not set"));
+    assert_eq!(load("${MODE:-disable}").unwrap().warnings.len(), 1);
+    assert!(load("${MODE}").unwrap_err().contains("on_missing_env: `MODE` is not set"));
 }
 
 #[test]

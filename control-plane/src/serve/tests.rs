@@ -13,6 +13,7 @@ use tonic::Streaming;
 use super::run;
 use crate::compile::compile;
 use crate::testing::{SMALL, load_text, site};
+use crate::xds::secrets::Secrets;
 use crate::xds::snapshot::{ResourceType, Snapshot};
 
 struct Envoy {
@@ -55,7 +56,7 @@ async fn an_envoy_gets_clusters_first_and_then_the_rest_and_the_stream_ends_with
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(run(listener, Arc::new(snapshot), Vec::new(), async move {
+    let server = tokio::spawn(run(listener, Arc::new(snapshot), Secrets::default(), async move {
         let _ = stopped.await;
     }));
 

@@ -1,8 +1,9 @@
 //! One Envoy's delta stream.
 //!
 //! Duty: know what this Envoy subscribed to, has, was sent and refused; decide what it is sent next.
-//! Invariant: at most one response of a type is unanswered; nothing that names clusters is sent before the clusters were acked and had
-//! time to reach every worker; what was refused is not sent again unchanged.
+//! Invariant: at most one response of a type is unanswered; what names clusters is sent only while Envoy has every cluster, and had the
+//! time to tell its workers; a cluster is taken away only when Envoy has everything that no longer names it, and had that time again;
+//! what was refused is not sent again unchanged.
 //! Leaves to others: the wire (`service`), what the resources are (`snapshot`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,6 +18,12 @@ const SETTLING: Millis = Millis(200);
 
 /// A stream that has not asked for clusters by then has them from elsewhere.
 const NO_CLUSTERS_WANTED: Millis = Millis(1_000);
+
+/// A stream that has not asked for routes or filters by then has them from elsewhere. A cluster too many hurts nobody, so this is long.
+const NO_USERS_WANTED: Millis = Millis(10_000);
+
+/// What names clusters, and must be without a cluster before that one is taken away.
+const USERS: [ResourceType; 2] = [ResourceType::Routes, ResourceType::Filters];
 
 /// What a request said, one type.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,18 +63,31 @@ pub(crate) enum Action {
 pub(crate) struct Session {
     snapshot: Arc<Snapshot>,
     subscriptions: BTreeMap<ResourceType, Subscription>,
-    gate: Gate,
+    /// When the stream said something first.
+    opened: Since,
+    /// Envoy has every cluster it wants.
+    has_clusters: Since,
+    /// Envoy has everything it wants of what names clusters.
+    has_users: Since,
+    /// The latest time that was told.
+    now: Timestamp,
     responses: u64,
     actions: VecDeque<Action>,
 }
 
-/// Holds back what names clusters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gate {
-    /// Until the clusters are acked.
-    Shut,
-    OpensAt(Timestamp),
-    Open,
+/// Since when something holds, while it does.
+#[derive(Debug, Clone, Copy, Default)]
+struct Since(Option<Timestamp>);
+
+impl Since {
+    fn update(&mut self, holds: bool, now: Timestamp) {
+        self.0 = holds.then(|| self.0.unwrap_or(now));
+    }
+
+    /// When it will have held so long.
+    fn plus(self, long: Millis) -> Option<Timestamp> {
+        self.0.map(|since| since.plus(long))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -93,36 +113,62 @@ struct Unanswered {
 
 impl Session {
     pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
-        let (subscriptions, actions) = (BTreeMap::new(), VecDeque::new());
-        Self { snapshot, subscriptions, gate: Gate::Shut, responses: 0, actions }
+        Self {
+            snapshot,
+            subscriptions: BTreeMap::new(),
+            opened: Since::default(),
+            has_clusters: Since::default(),
+            has_users: Since::default(),
+            now: Timestamp::from_millis(0),
+            responses: 0,
+            actions: VecDeque::new(),
+        }
     }
 
     pub(crate) fn handle_event(&mut self, event: Event, now: Timestamp) {
         let Event::Request(kind, request) = event;
+        self.opened.update(true, now);
         self.answer(kind, &request, now);
         let first = !self.subscriptions.contains_key(&kind);
-        if first {
-            self.gate_for(kind, now);
-        }
         self.subscriptions.entry(kind).or_default().update(request, first);
         self.handle_timeout(now);
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Timestamp) {
-        if matches!(self.gate, Gate::OpensAt(at) if at <= now) {
-            self.gate = Gate::Open;
-        }
+        self.now = now;
+        let has = |kind| self.subscriptions.get(&kind).is_none_or(|wants| wants.news(kind, &self.snapshot).is_empty());
+        let (has_clusters, has_users) = (has(ResourceType::Clusters), USERS.into_iter().all(has));
+        self.has_clusters.update(has_clusters, now);
+        self.has_users.update(has_users, now);
         for kind in ResourceType::ALL {
-            if kind == ResourceType::Clusters || self.gate == Gate::Open {
+            if kind == ResourceType::Clusters || is_past(self.users_may_come(), now) {
                 self.push(kind, now);
             }
         }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        match self.gate {
-            Gate::OpensAt(at) => Some(at),
-            Gate::Shut | Gate::Open => None,
+        let times = [self.users_may_come(), self.clusters_may_go()];
+        times.into_iter().flatten().filter(|at| *at > self.now).min()
+    }
+
+    /// When what names clusters may be sent.
+    fn users_may_come(&self) -> Option<Timestamp> {
+        if self.subscriptions.contains_key(&ResourceType::Clusters) {
+            self.has_clusters.plus(SETTLING)
+        } else {
+            self.opened.plus(NO_CLUSTERS_WANTED)
+        }
+    }
+
+    /// When clusters may be taken away.
+    fn clusters_may_go(&self) -> Option<Timestamp> {
+        let settled = self.has_users.plus(SETTLING)?;
+        if USERS.iter().all(|kind| self.subscriptions.contains_key(kind)) {
+            Some(settled)
+        } else {
+            // Not asked for yet, or wanted from elsewhere.
+            self.opened.plus(NO_USERS_WANTED).map(|at| at.max(settled))
         }
     }
 
@@ -145,31 +191,20 @@ impl Session {
         subscription.known.extend(unanswered.versions);
         subscription.known.retain(|name, _| !unanswered.removed.contains(name));
         self.actions.push_back(Action::Acked { kind, names, after: now.since(unanswered.sent_at) });
-        if kind == ResourceType::Clusters && self.gate == Gate::Shut {
-            self.gate = Gate::OpensAt(now.plus(SETTLING));
-        }
-    }
-
-    /// The first request of a type decides whether there are clusters to wait for.
-    fn gate_for(&mut self, kind: ResourceType, now: Timestamp) {
-        match (kind, self.gate) {
-            (ResourceType::Clusters, Gate::OpensAt(_)) => self.gate = Gate::Shut,
-            (ResourceType::Routes | ResourceType::Filters | ResourceType::Listeners, Gate::Shut)
-                if !self.subscriptions.contains_key(&ResourceType::Clusters) =>
-            {
-                self.gate = Gate::OpensAt(now.plus(NO_CLUSTERS_WANTED));
-            }
-            (_, Gate::Shut | Gate::OpensAt(_) | Gate::Open) => {}
-        }
     }
 
     fn push(&mut self, kind: ResourceType, now: Timestamp) {
+        let may_remove = kind != ResourceType::Clusters || is_past(self.clusters_may_go(), now);
         let Some(subscription) = self.subscriptions.get_mut(&kind) else { return };
         if subscription.unanswered.is_some() {
             return;
         }
-        let versions = subscription.news(kind, &self.snapshot);
-        let removed = subscription.gone(kind, &self.snapshot);
+        let mut versions = subscription.news(kind, &self.snapshot);
+        versions.retain(|name, version| subscription.refused.get(name) != Some(version));
+        let mut removed = subscription.missing(kind, &self.snapshot);
+        if may_remove {
+            removed.extend(subscription.gone(kind, &self.snapshot));
+        }
         if versions.is_empty() && removed.is_empty() && !subscription.asked {
             return;
         }
@@ -213,24 +248,32 @@ impl Subscription {
         self.wildcard || self.names.contains(name)
     }
 
+    /// What Envoy wants and does not have, whether it refused it or not.
     fn news(&self, kind: ResourceType, snapshot: &Snapshot) -> BTreeMap<String, String> {
         let mut news = BTreeMap::new();
         for name in snapshot.names(kind).filter(|name| self.wants(name)) {
             let Some(resource) = snapshot.named(kind, name) else { continue };
-            let has = |versions: &BTreeMap<String, String>| versions.get(name) == Some(&resource.version);
-            if !has(&self.known) && !has(&self.refused) {
+            if self.known.get(name) != Some(&resource.version) {
                 news.insert(name.clone(), resource.version.clone());
             }
         }
         news
     }
 
-    /// What Envoy has and there is no more; and, while a request waits, what it asked for and there is not.
+    /// What Envoy has and there is no more.
     fn gone(&self, kind: ResourceType, snapshot: &Snapshot) -> Vec<String> {
-        let asked = self.names.iter().filter(|_| self.asked);
-        let gone: BTreeSet<&String> = self.known.keys().chain(asked).collect();
-        gone.into_iter().filter(|name| snapshot.named(kind, name).is_none()).cloned().collect()
+        self.known.keys().filter(|name| snapshot.named(kind, name).is_none()).cloned().collect()
     }
+
+    /// While a request waits: what it asked for, Envoy does not have, and there is not.
+    fn missing(&self, kind: ResourceType, snapshot: &Snapshot) -> Vec<String> {
+        let asked = self.names.iter().filter(|name| self.asked && !self.known.contains_key(*name));
+        asked.filter(|name| snapshot.named(kind, name).is_none()).cloned().collect()
+    }
+}
+
+fn is_past(at: Option<Timestamp>, now: Timestamp) -> bool {
+    at.is_some_and(|at| at <= now)
 }
 
 #[cfg(test)]

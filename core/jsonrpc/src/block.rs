@@ -8,7 +8,7 @@ use crate::scan::{Scanner, Span};
 use crate::text;
 
 /// One block, as named in the params.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BlockRef {
     /// By a word.
     Tag(Tag),
@@ -19,7 +19,7 @@ pub enum BlockRef {
 }
 
 /// A block by its place in the chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tag {
     /// The newest.
     Latest,
@@ -34,7 +34,7 @@ pub enum Tag {
 }
 
 /// The blocks a call speaks of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Blocks {
     /// None, or unreadable.
     None,

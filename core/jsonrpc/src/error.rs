@@ -13,6 +13,7 @@ const PARSE: i64 = -32700;
 const INVALID_REQUEST: i64 = -32600;
 const METHOD_NOT_FOUND: i64 = -32601;
 const INVALID_PARAMS: i64 = -32602;
+const INTERNAL: i64 = -32603;
 const LIMIT_EXCEEDED: i64 = -32005;
 const SERVER: i64 = -32000;
 
@@ -131,6 +132,11 @@ impl RpcError {
     /// A write was sent and no answer came: it may or may not have happened. HTTP 200.
     pub fn indeterminate() -> Self {
         Self::new(SERVER, "dispatch outcome is indeterminate")
+    }
+
+    /// As much is held for calls under way as may be; this one finds no room. HTTP 200.
+    pub fn no_room() -> Self {
+        Self::new(INTERNAL, "too many bytes are held for calls under way, try again")
     }
 
     fn unknown<S: AsRef<str>>(kind: &str, plural: &str, asked: &str, known: impl IntoIterator<Item = S>) -> Self {

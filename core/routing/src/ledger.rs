@@ -10,6 +10,7 @@
 mod adopt;
 mod board;
 mod budget;
+mod later;
 mod limits;
 mod settle;
 

@@ -41,6 +41,6 @@ pub mod time;
 
 pub use catalog::{Catalog, ChainIdx, ChannelIdx, ProfileIdx};
 pub use ledger::Ledger;
-pub use plan::{Plan, Question, plan};
+pub use plan::{Plan, Question, plan, plan_along};
 pub use strategy::Strategy;
 pub use target::Target;

@@ -160,6 +160,29 @@ impl NoChannel {
 /// # Errors
 /// Nobody may be asked: every channel's breaker is open and has no last resort to give, or the transport asked for is not there.
 pub fn plan(catalog: &Catalog, ledger: &mut Ledger, question: &Question<'_>) -> Result<Plan, NoChannel> {
+    make(catalog, ledger, question, None)
+}
+
+/// Plans a request that goes along with another: who can serve it is its own affair, the order is the other's, and nothing is spent on it (a turn of
+/// the rotation, a last resort's slot, an exploration).
+///
+/// # Errors
+/// As for [`plan`].
+pub fn plan_along(
+    catalog: &Catalog,
+    ledger: &mut Ledger,
+    question: &Question<'_>,
+    lead: &Plan,
+) -> Result<Plan, NoChannel> {
+    make(catalog, ledger, question, Some(lead))
+}
+
+fn make(
+    catalog: &Catalog,
+    ledger: &mut Ledger,
+    question: &Question<'_>,
+    lead: Option<&Plan>,
+) -> Result<Plan, NoChannel> {
     ledger.follow(catalog, question.now);
     let nobody = || NoChannel { chain: question.target.chain, reasons: Vec::new(), retry_after: Millis::from_secs(1) };
     let chain = catalog.chain(question.target.chain).ok_or_else(nobody)?;
@@ -173,6 +196,7 @@ pub fn plan(catalog: &Catalog, ledger: &mut Ledger, question: &Question<'_>) -> 
         deadline: rule.deadline,
         explore: profile.explore(),
         desk: Desk { chain: question.target.chain, class: question.class },
+        lead,
     };
     let mut scratch = std::mem::take(ledger.scratch());
     let planned = planner.plan(ledger, &mut scratch);
@@ -188,6 +212,8 @@ struct Planner<'a> {
     deadline: Millis,
     explore: bool,
     desk: Desk,
+    /// The plan whose order it takes over.
+    lead: Option<&'a Plan>,
 }
 
 impl Planner<'_> {
@@ -205,7 +231,10 @@ impl Planner<'_> {
         };
         let mut turned = screening.select(rows);
         if rows.is_empty() {
-            let Some(row) = screening.last_resort() else {
+            if let Some(lead) = self.lead.filter(|lead| lead.reason == SelectionReason::LastResort) {
+                return Ok(Plan { deadline: self.deadline, attempts: self.attempts, ..lead.clone() });
+            }
+            let Some(row) = screening.last_resort().filter(|_| self.lead.is_none()) else {
                 return Err(NoChannel {
                     chain: self.desk.chain,
                     reasons: turned.rejected,
@@ -217,11 +246,16 @@ impl Planner<'_> {
             rows.push(row);
             return Ok(self.finish(ledger, rows, turned, self.deadline, Some(Why::LastResort)));
         }
-        ledger.renew(self.desk.chain, self.desk.class, self.question.now);
+        if self.lead.is_none() {
+            ledger.renew(self.desk.chain, self.desk.class, self.question.now);
+        }
         let per_try = self.per_try(ledger, rows);
         self.weigh(ledger, rows, per_try);
         self.rank(ledger, rows, turned.degraded.is_some());
-        let front = self.put_in_front(ledger, rows, turned.degraded.is_some());
+        let front = match self.lead {
+            Some(lead) => follow(rows, lead, turned.degraded.is_some()),
+            None => self.put_in_front(ledger, rows, turned.degraded.is_some()),
+        };
         Ok(self.finish(ledger, rows, turned, per_try, front))
     }
 
@@ -252,7 +286,8 @@ impl Planner<'_> {
     }
 
     fn rank(&self, ledger: &mut Ledger, rows: &mut [Row], degraded: bool) {
-        let turn = if self.strategy == Strategy::RoundRobin { ledger.take_turn(self.desk.chain) } else { 0 };
+        let turns = self.strategy == Strategy::RoundRobin && self.lead.is_none();
+        let turn = if turns { ledger.take_turn(self.desk.chain) } else { 0 };
         let at_head = matches!(self.question.blocks, Blocks::At(BlockRef::Tag(Tag::Latest | Tag::Pending)));
         let mut circumstances = Circumstances {
             chance: Chance::new(self.question.seed),
@@ -329,6 +364,14 @@ impl Planner<'_> {
             Some(Why::Ranked | Why::RateLimited | Why::HalfOpen) | None => SelectionReason::Strategy,
         }
     }
+}
+
+/// The lead's order; those that it does not have come last. Says why the first stands in front, if the lead put it there.
+fn follow(rows: &mut [Row], lead: &Plan, degraded: bool) -> Option<Why> {
+    let place = |row: &Row| lead.candidates.iter().position(|candidate| candidate.channel == row.channel);
+    rows.sort_by_key(|row| (if degraded { row.badness } else { 0 }, place(row).unwrap_or(usize::MAX)));
+    let (first, front) = (rows.first()?, lead.candidates.first()?);
+    (first.channel == front.channel).then_some(front.why)
 }
 
 const fn why(row: &Row) -> Why {

@@ -1,32 +1,34 @@
 //! Batches: who asked what, and what is still open.
 //!
 //! ```text
-//! items -> groups (the same channel can serve all of a group) -> parts (what one provider takes at once) -> replies -> items ...
+//! items -> plans (down/plans.rs) -> parts (what one provider takes at once) -> replies -> items ... -> the client's body
 //! ```
 //!
-//! Duty: keep the items in the client's order, form groups, number upstream ids, put the client's ids back, say what goes where next.
-//! Invariants: every request with an id gets exactly one reply, a notification none; an item that may be sent once is sent once; an item whose answer is a
-//! provider's fault goes to another channel, at most [`MOST_ROUNDS`] in all.
-//! Bounds: the catalog's `max_batch` items; [`MOST_IN_FLIGHT`] parts at once; [`MOST_ANSWER_BYTES`] an answer.
+//! Duty: keep the items in the client's order, number upstream ids, put the client's ids back, know where an item may go next.
+//! Invariants: every request with an id gets exactly one reply, a notification none; an item that may be sent once is sent once; no item is given to a channel
+//! twice, but in a smaller part; what never left counts for nothing; a timeout is settled when the batch ends.
+//! Bounds: the catalog's `max_batch` items; [`MOST_IN_FLIGHT`] parts at once; [`MOST_ANSWER_BYTES`] an answer; what is held is counted by the worker.
 //! Leaves to others: host calls (`down/parts.rs`), the table (`lasso_routing::outcome`).
 
 use std::rc::Rc;
 
 use lasso_jsonrpc::block::Blocks;
-use lasso_jsonrpc::method::{FilterOp, Method, MethodClass};
+use lasso_jsonrpc::error::RpcError;
+use lasso_jsonrpc::method::{FilterOp, Method};
 use lasso_routing::Catalog;
 use lasso_routing::catalog::ChannelIdx;
-use lasso_routing::ledger::{Begun, End};
-use lasso_routing::outcome::Verdict;
-use lasso_routing::plan::{Candidate, Plan};
+use lasso_routing::ledger::{Begun, End, Ledger};
+use lasso_routing::outcome::{Blame, Failure, Verdict};
+use lasso_routing::plan::{Attempts, Candidate, Plan};
 use lasso_routing::target::Target;
+use lasso_routing::time::{Micros, Timestamp};
 
+use super::replies::unreached;
+use crate::exchange::count;
 use crate::host::Moment;
 use crate::reply;
 use crate::worker::Worker;
 
-/// Channels that one item is sent to, at most.
-pub const MOST_ROUNDS: u32 = 3;
 /// Parts of a batch that are under way at once.
 pub const MOST_IN_FLIGHT: usize = 4;
 /// Items in a part when a provider declares nothing: what ethers sends by default.
@@ -54,8 +56,6 @@ pub struct OpenItem {
     pub method: String,
     /// Raw params.
     pub params: Option<String>,
-    /// Evidence class.
-    pub class: MethodClass,
     /// Blocks it is about.
     pub blocks: Blocks,
     /// It makes or uses a filter.
@@ -64,12 +64,63 @@ pub struct OpenItem {
     pub sticky: Option<ChannelIdx>,
     /// May be asked again.
     pub replayable: bool,
-    /// Channels that were asked.
-    pub asked: Vec<ChannelIdx>,
-    /// A channel said `null` and another is to confirm it.
-    pub null_seen: bool,
+    /// How it goes.
+    pub course: Course,
+}
+
+/// Where an item was and where it may go.
+#[derive(Debug, Default)]
+pub struct Course {
+    /// Who may answer, in order.
+    pub plan: Option<Rc<Plan>>,
+    /// Channels that are not asked again: they were, could not be reached, or belong to a provider that lacks the method.
+    pub passed: Vec<ChannelIdx>,
+    /// Channels that it was meant for.
+    pub tried: u32,
+    /// Channels that may have got it.
+    pub made: u32,
+    /// One of them took its time.
+    pub slow: bool,
+    /// The last of them was silent.
+    pub timed_out: bool,
+    /// How many had got it when one said `null`, which another is to confirm.
+    pub null_at: Option<u32>,
     /// The last provider error, in case nobody does better.
-    pub last_error: Option<String>,
+    pub last_error: Option<Rc<str>>,
+    /// Who gave the answer.
+    pub answered_by: Option<ChannelIdx>,
+    /// What channels said about themselves: believed once another one answers.
+    pub lessons: Vec<(Begun, Verdict)>,
+    /// It is in a part.
+    pub placed: bool,
+}
+
+impl OpenItem {
+    /// Who is asked next, if anybody may be.
+    #[must_use]
+    pub fn next(&self, ledger: &Ledger, now: Timestamp) -> Option<Candidate> {
+        let course = &self.course;
+        let unconfirmed = course.null_at.is_none_or(|made| made == course.made);
+        if !unconfirmed || !Attempts::of(&Method::of(&self.method)).may_continue(course.made, !course.slow) {
+            return None;
+        }
+        let plan = course.plan.as_deref()?;
+        let passed = |candidate: &&Candidate| !course.passed.contains(&candidate.channel);
+        if course.null_at.is_none() {
+            return plan.candidates.iter().find(passed).copied();
+        }
+        let left: Vec<Candidate> = plan.candidates.iter().filter(passed).copied().collect();
+        left.get(ledger.highest_head_for(plan, &left, now).unwrap_or_default()).copied()
+    }
+}
+
+impl Course {
+    /// A channel is not asked again.
+    pub fn pass(&mut self, channel: ChannelIdx) {
+        if !self.passed.contains(&channel) {
+            self.passed.push(channel);
+        }
+    }
 }
 
 /// Items on their way to one channel.
@@ -77,12 +128,14 @@ pub struct OpenItem {
 pub struct Part {
     /// Where they go.
     pub candidate: Candidate,
-    /// The plan that put it there.
+    /// A plan that put it there.
     pub plan: Rc<Plan>,
     /// Which items, by their place in the batch.
     pub items: Vec<usize>,
     /// How often it was halved for that channel.
     pub halvings: u32,
+    /// The size that the channel refused was halved to this.
+    pub learning: Option<usize>,
 }
 
 /// A part that was sent.
@@ -96,6 +149,30 @@ pub struct Flight {
     pub begun: Begun,
     /// When.
     pub sent: Moment,
+    /// Envoy gives up after so long.
+    pub timeout_ms: u64,
+}
+
+/// What a part's end shows besides its verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// The method that showed the head.
+    pub method: &'a Method<'a>,
+    /// The blocks that the verdict is about.
+    pub blocks: &'a Blocks,
+    /// The newest block in it.
+    pub head: Option<u64>,
+}
+
+/// For `include_meta`: the part that ended last.
+#[derive(Debug)]
+pub struct LastPart {
+    /// Its plan.
+    pub plan: Rc<Plan>,
+    /// Whom it asked.
+    pub channel: ChannelIdx,
+    /// How long that took.
+    pub latency: Micros,
 }
 
 /// A batch between its request and its reply.
@@ -105,33 +182,42 @@ pub struct Batch {
     pub catalog: Rc<Catalog>,
     /// What the client named.
     pub target: Target,
+    /// Names the request in answers and logs.
+    pub request_id: u64,
     /// In the client's order.
     pub items: Vec<Item>,
     /// Parts to send.
     pub waiting: Vec<Part>,
     /// Parts under way.
     pub flights: Vec<Flight>,
-    /// Milliseconds for each part.
-    pub per_try_ms: u32,
+    /// Parts that were not answered in time, and when that was known.
+    pub silent: Vec<(Flight, Moment)>,
     /// When it came.
     pub started: Moment,
     /// The longest deadline of its items, in milliseconds.
     pub deadline_ms: u64,
+    /// How long screening and planning took.
+    pub selection: Micros,
+    /// Parts that went to another channel than the first.
+    pub retries: usize,
+    /// The part that ended last.
+    pub last: Option<LastPart>,
+    /// Bytes that the worker counts as held by it.
+    pub kept: usize,
 }
 
 impl Batch {
     /// Items that no channel has answered and that are in no part.
     #[must_use]
     pub fn unplaced(&self) -> Vec<usize> {
-        let placed = |index: &usize| {
-            self.waiting.iter().any(|part| part.items.contains(index))
-                || self.flights.iter().any(|flight| flight.part.items.contains(index))
-        };
-        let open = |item: &Item| item.open.is_some() && item.reply.is_none();
-        (0..self.items.len())
-            .filter(|index| self.items.get(*index).is_some_and(open))
-            .filter(|index| !placed(index))
-            .collect()
+        let open = |item: &Item| item.reply.is_none() && item.open.as_ref().is_some_and(|open| !open.course.placed);
+        self.items.iter().enumerate().filter(|(_, item)| open(item)).map(|(index, _)| index).collect()
+    }
+
+    /// Milliseconds until its deadline.
+    #[must_use]
+    pub fn left_ms(&self, now: Moment) -> u64 {
+        self.deadline_ms.saturating_sub(now.since(self.started).0 / 1_000)
     }
 
     /// The body for a part: upstream ids are places in the part.
@@ -139,7 +225,7 @@ impl Batch {
     pub fn body(&self, part: &Part) -> Vec<u8> {
         let mut body = vec![b'['];
         for (place, index) in part.items.iter().enumerate() {
-            let Some(open) = self.items.get(*index).and_then(|item| item.open.as_ref()) else { continue };
+            let Some(open) = self.open(*index) else { continue };
             if place > 0 {
                 body.push(b',');
             }
@@ -156,26 +242,45 @@ impl Batch {
     }
 
     /// The item's open question.
-    pub fn open_mut(&mut self, index: usize) -> Option<&mut OpenItem> {
-        self.items.get_mut(index).and_then(|item| item.open.as_mut())
+    #[must_use]
+    pub fn open(&self, index: usize) -> Option<&OpenItem> {
+        self.items.get(index).and_then(|item| item.open.as_ref())
+    }
+
+    /// The course of an open item.
+    pub fn course_mut(&mut self, index: usize) -> Option<&mut Course> {
+        self.items.get_mut(index).and_then(|item| item.open.as_mut()).map(|open| &mut open.course)
+    }
+
+    /// Holds bytes until the batch ends; `false` when the worker has no room for them.
+    pub fn hold(&mut self, worker: &mut Worker, bytes: usize) -> bool {
+        let held = worker.reserve(bytes);
+        self.kept += if held { bytes } else { 0 };
+        held
     }
 
     /// Answers an item with a raw result.
-    pub fn answer(&mut self, index: usize, raw: &str) {
-        if let Some(item) = self.items.get_mut(index) {
-            item.reply = Some(item.id.as_deref().map_or_else(Vec::new, |id| reply::result(id, raw)));
-        }
+    pub fn answer(&mut self, worker: &mut Worker, index: usize, raw: &str) {
+        self.put(worker, index, raw, reply::result);
     }
 
     /// Answers an item with an error object, as raw JSON.
-    pub fn answer_error(&mut self, index: usize, raw: &str) {
+    pub fn answer_error(&mut self, worker: &mut Worker, index: usize, raw: &str) {
+        self.put(worker, index, raw, reply::error_object);
+    }
+
+    fn put(&mut self, worker: &mut Worker, index: usize, raw: &str, write: fn(&str, &str) -> Vec<u8>) {
+        // Twice: as it waits, and in the client's body.
+        if !self.hold(worker, raw.len().saturating_mul(2)) {
+            return self.refuse(index, &RpcError::no_room());
+        }
         if let Some(item) = self.items.get_mut(index) {
-            item.reply = Some(item.id.as_deref().map_or_else(Vec::new, |id| reply::error_object(id, raw)));
+            item.reply = Some(item.id.as_deref().map_or_else(Vec::new, |id| write(id, raw)));
         }
     }
 
     /// Answers an item with an error of ours.
-    pub fn refuse(&mut self, index: usize, error: &lasso_jsonrpc::RpcError) {
+    pub fn refuse(&mut self, index: usize, error: &RpcError) {
         if let Some(item) = self.items.get_mut(index) {
             item.reply = Some(item.id.as_deref().map_or_else(Vec::new, |id| reply::error(id, error)));
         }
@@ -183,12 +288,14 @@ impl Batch {
 
     /// The client's body: replies in the order of the requests, none for notifications. `None` when nothing is to be said.
     #[must_use]
-    pub fn reply(&self) -> Option<Vec<u8>> {
-        let replies = self.items.iter().filter(|item| item.id.is_some()).filter_map(|item| item.reply.as_deref());
-        let mut body = Vec::with_capacity(2 + replies.clone().map(|reply| reply.len() + 1).sum::<usize>());
-        for reply in replies {
+    pub fn reply(&mut self) -> Option<Vec<u8>> {
+        let said = || self.items.iter().filter(|item| item.id.is_some()).filter_map(|item| item.reply.as_deref());
+        let mut body = Vec::with_capacity(2 + said().map(|reply| reply.len() + 1).sum::<usize>());
+        for item in self.items.iter_mut().filter(|item| item.id.is_some()) {
+            // Each is let go as soon as it is copied.
+            let Some(reply) = item.reply.take() else { continue };
             body.push(if body.is_empty() { b'[' } else { b',' });
-            body.extend_from_slice(reply);
+            body.extend_from_slice(&reply);
         }
         if body.is_empty() {
             return None;
@@ -197,24 +304,63 @@ impl Batch {
         Some(body)
     }
 
-    /// Ends the batch whose client went away.
-    pub fn abandon(&mut self, worker: &mut Worker, verdict: &Verdict, now: Moment) {
-        for flight in std::mem::take(&mut self.flights) {
-            self.settle(worker, &flight, verdict, now);
+    /// Puts a part's items back among those that want a channel.
+    pub fn put_back(&mut self, part: &Part) {
+        for index in &part.items {
+            if let Some(course) = self.course_mut(*index) {
+                course.placed = false;
+            }
         }
     }
 
     /// Settles a part with the ledger: its latency is the class `batch`'s.
-    pub fn settle(&self, worker: &mut Worker, flight: &Flight, verdict: &Verdict, now: Moment) {
-        let end = End {
+    pub fn settle(&self, worker: &mut Worker, flight: &Flight, verdict: &Verdict, shown: &Shown<'_>, now: Moment) {
+        worker.settle(&End {
             begun: flight.begun,
-            method: &Method::of("batch"),
-            blocks: &Blocks::None,
+            method: shown.method,
+            blocks: shown.blocks,
             latency: now.since(flight.sent),
             verdict,
-            head: None,
+            head: shown.head,
             now: now.at,
-        };
-        worker.settle(&end);
+        });
+    }
+
+    /// Settles a part whose end shows nothing else, and counts it.
+    pub fn settle_plain(&self, worker: &mut Worker, flight: &Flight, verdict: &Verdict, now: Moment) {
+        count(worker.stats(), verdict);
+        self.settle_uncounted(worker, flight, verdict, now);
+    }
+
+    fn settle_uncounted(&self, worker: &mut Worker, flight: &Flight, verdict: &Verdict, now: Moment) {
+        let shown = Shown { method: &Method::of("batch"), blocks: &Blocks::None, head: None };
+        self.settle(worker, flight, verdict, &shown, now);
+    }
+
+    /// The batch is over: silence is blamed on those whose items another channel answered, and what was held is let go.
+    pub fn conclude(&mut self, worker: &mut Worker) {
+        let timed_out = unreached(Failure::Timeout);
+        for (flight, ended) in std::mem::take(&mut self.silent) {
+            let asked = flight.part.candidate.channel;
+            let answered = |index: &usize| {
+                self.open(*index).and_then(|open| open.course.answered_by).is_some_and(|channel| channel != asked)
+            };
+            let blamed = flight.part.items.iter().any(answered);
+            let verdict = Verdict { blame: if blamed { timed_out.blame } else { Blame::None }, ..timed_out };
+            self.settle_uncounted(worker, &flight, &verdict, ended);
+        }
+        worker.release(std::mem::take(&mut self.kept));
+    }
+
+    /// Ends the batch whose client went away.
+    pub fn abandon(&mut self, worker: &mut Worker, verdict: &Verdict, now: Moment) {
+        for flight in std::mem::take(&mut self.flights) {
+            self.settle_uncounted(worker, &flight, verdict, now);
+        }
+        self.conclude(worker);
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test that indexes out of bounds has failed")]
+mod tests;

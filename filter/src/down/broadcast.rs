@@ -1,19 +1,24 @@
 //! One transaction to several channels at once.
 //!
 //! Duty: send `eth_sendRawTransaction` to the best `methods.broadcast` channels; the first that takes it answers the client.
-//! Invariant: each channel is sent the transaction once; "already known" is a success, since another of them was faster.
+//! Invariants: each channel is sent the transaction once; "already known" is a success, since another of them was faster; a copy that never left is sent to the
+//! next channel of the plan; while one may be in somebody's mempool, no refusal of another is the answer.
 //! Leaves to others: everything about one attempt (each is an exchange of its own, with one candidate).
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use lasso_jsonrpc::error::RpcError;
+use lasso_routing::outcome::{Failure, Next};
+
 use super::relay::{dispatched_envelope, lost, send};
 use super::{Down, State};
-use crate::Flow;
-use crate::exchange::{Exchange, Failed, Fate, Step};
-use crate::host::Host;
+use crate::exchange::{Exchange, Fate, Step};
+use crate::host::{Host, Moment};
 use crate::judge::Answer;
+use crate::stats::Counter;
 use crate::up::HELD_BYTES;
+use crate::{Flow, reply};
 
 /// A transaction under way.
 #[derive(Debug)]
@@ -21,8 +26,13 @@ pub(super) struct Broadcast {
     /// What the client asked; its plan names the channels. It makes no attempt itself.
     pub(super) exchange: Rc<RefCell<Exchange>>,
     flights: Vec<(u32, Exchange)>,
-    /// The best refusal so far.
+    /// The candidate of the plan that is next.
+    next: usize,
+    /// Copies that are still to leave.
+    wanted: usize,
+    /// The last refusal of a channel that got it.
     refusal: Option<Vec<u8>>,
+    /// A copy may have arrived although nobody said so.
     indeterminate: bool,
 }
 
@@ -38,33 +48,55 @@ impl Broadcast {
 }
 
 impl<H: Host> Down<H> {
-    /// Sends to the first `most` candidates of the plan.
+    /// Sends to the first `most` candidates of the plan that can be reached.
     pub(super) fn broadcast(&mut self, exchange: Rc<RefCell<Exchange>>, most: usize) -> Flow {
+        {
+            let mut whole = exchange.borrow_mut();
+            // Each copy keeps the params, for the transaction's hash.
+            let copied = whole.ask.params.as_ref().map_or(0, String::len).saturating_mul(most + 1);
+            let bytes = whole.ask.body.len().saturating_add(copied);
+            if self.worker.borrow_mut().reserve(bytes) {
+                whole.kept = bytes;
+            } else {
+                let refusal = reply::error(&whole.ask.id, &RpcError::no_room());
+                drop(whole);
+                return self.finish(&exchange, &refusal);
+            }
+        }
+        let flights = Vec::with_capacity(most);
+        self.top_up(Broadcast { exchange, flights, next: 0, wanted: most, refusal: None, indeterminate: false });
+        Flow::Pause
+    }
+
+    /// Sends what is wanted, and answers when nothing is under way.
+    fn top_up(&mut self, mut broadcast: Broadcast) {
         let now = self.host.now();
-        let mut broadcast =
-            Broadcast { exchange: Rc::clone(&exchange), flights: Vec::new(), refusal: None, indeterminate: false };
-        let parts = exchange.borrow().each_candidate(most);
-        for mut part in parts {
-            let token = {
-                let mut worker = self.worker.borrow_mut();
-                let timeout_ms = u32::try_from(part.per_try().0).unwrap_or(u32::MAX);
-                let channel = part.begin(&mut worker, now).and_then(|channel| part.catalog.channel(channel));
-                channel.and_then(|channel| send(&self.host, channel, &part.ask.body, timeout_ms))
-            };
-            match token {
-                Some(token) => broadcast.flights.push((token, part)),
+        while broadcast.wanted > 0 {
+            let Some(mut part) = broadcast.exchange.borrow_mut().alone(broadcast.next) else { break };
+            broadcast.next += 1;
+            match self.send_copy(&broadcast, &mut part, now) {
+                Some(token) => {
+                    broadcast.wanted -= 1;
+                    broadcast.flights.push((token, part));
+                }
                 None => {
                     let mut worker = self.worker.borrow_mut();
-                    let _ = part.unanswered(&mut worker, now, lasso_routing::outcome::Failure::Connect);
+                    let _ = part.unanswered(&mut worker, now, Failure::Connect);
                     part.conclude(&mut worker, now);
                 }
             }
         }
         if broadcast.flights.is_empty() {
-            return self.fail(&exchange);
+            self.give_up_broadcast(broadcast);
+        } else {
+            self.state = State::Broadcasting(Box::new(broadcast));
         }
-        self.state = State::Broadcasting(Box::new(broadcast));
-        Flow::Pause
+    }
+
+    fn send_copy(&self, broadcast: &Broadcast, part: &mut Exchange, now: Moment) -> Option<u32> {
+        let timeout_ms = u32::try_from(part.per_try().0).unwrap_or(u32::MAX);
+        let channel = part.begin(&mut self.worker.borrow_mut(), now)?;
+        send(&self.host, part.catalog.channel(channel)?, &broadcast.exchange.borrow().ask.body, timeout_ms)
     }
 
     /// One of the channels answered, or did not.
@@ -78,41 +110,55 @@ impl<H: Host> Down<H> {
         let now = self.host.now();
         let body = if answered { self.host.dispatched_body(size) } else { Vec::new() };
         let envelope = || dispatched_envelope(&self.host);
-        let (step, taken) = {
+        let (step, verdict) = {
             let mut worker = self.worker.borrow_mut();
-            let step = match lost(&part, answered, &body, now) {
+            let step = match lost(answered, &body, part.timed_out(now)) {
                 Some(failure) => part.unanswered(&mut worker, now, failure),
                 None => {
                     let complete = body.len() <= HELD_BYTES;
                     part.answered(&mut worker, now, &Answer { body: &body, complete, envelope: &envelope })
                 }
             };
-            let taken = part.attempts.last().and_then(|attempt| attempt.verdict).is_some_and(|verdict| verdict.success);
+            let verdict = part.attempts.last().and_then(|attempt| attempt.verdict);
             part.conclude(&mut worker, now);
-            (step, taken)
+            (step, verdict)
         };
-        let reply = match (step, std::mem::replace(&mut part.fate, Fate::Passed)) {
-            (Step::Release, Fate::Replaced(reply)) => reply,
-            (Step::Release, Fate::Passed | Fate::PassedAsOk | Fate::Open) => body,
-            (Step::Retry | Step::GiveUp, _) => {
-                let Failed { body, indeterminate } = part.failed(now);
-                broadcast.indeterminate |= indeterminate;
-                body
+        match (step, std::mem::replace(&mut part.fate, Fate::Passed)) {
+            (Step::Release, fate) => {
+                let reply = match fate {
+                    Fate::Replaced(reply) => reply,
+                    Fate::Passed | Fate::PassedAsOk | Fate::Open => body,
+                };
+                if verdict.is_some_and(|verdict| verdict.success) {
+                    return self.finish_broadcast(*broadcast, &reply);
+                }
+                broadcast.refusal = Some(reply);
             }
-        };
-        if taken {
-            self.finish_broadcast(*broadcast, &reply);
-            return;
+            // What is sent once goes on only if it never left.
+            (Step::Retry | Step::GiveUp, _) if verdict.is_some_and(|verdict| verdict.next == Next::Another) => {
+                broadcast.wanted += 1;
+            }
+            (Step::Retry | Step::GiveUp, _) => broadcast.indeterminate = true,
         }
-        if step == Step::Release || broadcast.refusal.is_none() {
-            broadcast.refusal = Some(reply);
-        }
-        if broadcast.flights.is_empty() {
-            let refusal = broadcast.refusal.take().unwrap_or_default();
-            self.finish_broadcast(*broadcast, &refusal);
-        } else {
-            self.state = State::Broadcasting(broadcast);
-        }
+        self.top_up(*broadcast);
+    }
+
+    /// Nobody took it.
+    fn give_up_broadcast(&mut self, mut broadcast: Broadcast) {
+        let refusal = broadcast.refusal.take().filter(|_| !broadcast.indeterminate);
+        let reply = refusal.unwrap_or_else(|| {
+            let exchange = broadcast.exchange.borrow();
+            let (counter, error) = if broadcast.indeterminate {
+                (Counter::Indeterminate, RpcError::indeterminate())
+            } else {
+                let chain = exchange.catalog.chain(exchange.plan.chain).map_or("", |chain| chain.id());
+                let tried = u32::try_from(broadcast.next).unwrap_or(u32::MAX);
+                (Counter::Exhausted, RpcError::all_failed(&exchange.ask.method, chain, tried))
+            };
+            self.worker.borrow_mut().stats().count(counter);
+            reply::error(&exchange.ask.id, &error)
+        });
+        self.finish_broadcast(broadcast, &reply);
     }
 
     fn finish_broadcast(&mut self, broadcast: Broadcast, reply: &[u8]) {

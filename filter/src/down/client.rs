@@ -27,7 +27,7 @@ pub struct Client {
 }
 
 /// Headers that identify the client or speak to the gateway. Those that Envoy adds to every request are removed by the route, which costs nothing here.
-const PRIVATE: [&str; 12] = [
+const PRIVATE: [&str; 15] = [
     "authorization",
     "cookie",
     "proxy-authorization",
@@ -40,6 +40,9 @@ const PRIVATE: [&str; 12] = [
     "referer",
     "x-rpc-retry",
     "x-client-ip",
+    "x-request-id",
+    "traceparent",
+    "tracestate",
 ];
 const PRIVATE_PREFIXES: [&str; 4] = ["x-forwarded-", "x-lasso-", "x-envoy-", "sec-"];
 
@@ -61,8 +64,9 @@ impl Client {
                 ":authority" => client.host = value,
                 "content-length" => client.content_length = value.parse().unwrap_or(0),
                 "content-type" => client.is_json = value.starts_with("application/json"),
-                // Envoy adds it to every request; the route removes it.
+                // Envoy adds these to every request; the route removes them.
                 "x-forwarded-proto" => client.secure = value == "https",
+                "x-envoy-external-address" | "x-envoy-internal" => {}
                 _ if name.starts_with("x-lasso-") => {
                     client.strip.push(name.clone());
                     client.lasso.push((name, value));

@@ -23,6 +23,11 @@ pub(super) const fn never_sent(flags: u64) -> bool {
     flags & UNSENT != 0 && flags & SENT == 0
 }
 
+/// The router had nowhere to send it: no cluster of that name, or none of its hosts is known or healthy.
+pub(super) const fn no_host(flags: u64) -> bool {
+    flags & (NO_HEALTHY_UPSTREAM | NO_CLUSTER_FOUND | DNS_RESOLUTION_FAILED) != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,41 +1,38 @@
 //! Sending a batch, part by part.
 //!
-//! Duty: screen the items, group those that one channel can serve, send the parts, sort the replies, send again what another channel may answer, reply.
-//! Invariant: what was sent once and may not be sent twice is answered from that part, with its fate if need be.
-//! Leaves to others: bookkeeping ([`super::batch`]).
+//! Duty: screen the items, put those that go to one channel next into parts, send them, reply when nothing is open.
+//! Invariants: what was sent once and may not be sent twice is answered from that part, with its fate if need be; each round passes over at least one channel
+//! for each of its items, so it ends; nothing is sent after the deadline.
+//! Leaves to others: bookkeeping ([`super::batch`]), who may answer ([`super::plans`]), what came back ([`super::replies`]).
 
 use std::rc::Rc;
 
 use lasso_jsonrpc::error::RpcError;
-use lasso_jsonrpc::method::{Method, MethodClass, Safety};
+use lasso_jsonrpc::method::{Method, Safety};
 use lasso_jsonrpc::request::{Call, Invalid};
 use lasso_routing::Catalog;
-use lasso_routing::catalog::ChannelIdx;
+use lasso_routing::catalog::Channel;
 use lasso_routing::outcome::Failure;
-use lasso_routing::plan::{Plan, Question, plan};
-use lasso_routing::target::Target;
+use lasso_routing::plan::{Candidate, Plan};
+use lasso_routing::target::{Meta, Target};
 
-use super::batch::{Batch, Flight, Item, MOST_IN_FLIGHT, MOST_ROUNDS, OpenItem, Part};
+use super::batch::{Batch, Course, Flight, Item, MOST_IN_FLIGHT, OpenItem, PART_ITEMS, Part};
 use super::client::Client;
+use super::plans::plan_items;
 use super::relay::send;
 use super::replies::unreached;
 use super::screen::{Screened, screen};
 use super::{Down, State};
-use crate::Flow;
-use crate::host::Host;
+use crate::host::{Host, Moment};
 use crate::stats::Counter;
+use crate::worker::Worker;
+use crate::{Flow, meta};
 
-/// Items that one channel can serve.
-#[derive(Debug)]
+/// Items that go to one channel next.
 struct Group {
-    plan: Plan,
+    candidate: Candidate,
+    plan: Rc<Plan>,
     items: Vec<usize>,
-}
-
-impl Group {
-    fn shares(&self, plan: &Plan) -> bool {
-        self.plan.candidates.iter().any(|own| plan.candidates.iter().any(|other| other.channel == own.channel))
-    }
 }
 
 impl<H: Host> Down<H> {
@@ -49,144 +46,60 @@ impl<H: Host> Down<H> {
     ) -> Flow {
         let now = self.host.now();
         let items: Vec<Item> = calls.iter().map(|call| item(catalog, &target, call, client)).collect();
-        {
-            let mut worker = self.worker.borrow_mut();
-            worker.stats().add(Counter::BatchItems, i64::try_from(items.len()).unwrap_or(i64::MAX));
-        }
         let open = || items.iter().filter_map(|item| item.open.as_ref());
         let profile = catalog.profile(target.profile);
         let deadline =
             |open: &OpenItem| profile.map_or(0, |profile| profile.method(&Method::of(&open.method)).deadline.0);
         let deadline_ms = open().map(deadline).max().unwrap_or_default();
-        let heavy = open().any(|open| Method::of(&open.method).heavy_tailed());
-        // What is sent once is not cut before the deadline; the shares of it are those of single calls.
-        let share = if open().any(|open| !open.replayable) {
-            100
-        } else if heavy {
-            45
-        } else {
-            30
-        };
-        let per_try_ms = u32::try_from(deadline_ms * share / 100).unwrap_or(u32::MAX);
-        let mut batch = Batch {
-            catalog: Rc::clone(catalog),
-            target,
-            items,
-            waiting: Vec::new(),
-            flights: Vec::new(),
-            per_try_ms,
-            started: now,
-            deadline_ms,
-        };
-        self.place(&mut batch);
-        self.proceed(Box::new(batch))
-    }
-
-    /// Gives every item without a part a channel, and answers those that nobody can serve.
-    pub(super) fn place(&self, batch: &mut Batch) {
-        let now = self.host.now();
-        let late = now.since(batch.started).0 / 1_000 >= batch.deadline_ms;
-        let mut groups: Vec<Group> = Vec::new();
-        for index in batch.unplaced() {
-            let Some(plan) = (if late { None } else { self.plan_for(batch, index) }) else {
-                self.settle_unserved(batch, index);
-                continue;
-            };
-            // One view of the chain: as many items as possible go to one channel.
-            match groups.iter_mut().find(|group| group.shares(&plan)) {
-                Some(group) => {
-                    group
-                        .plan
-                        .candidates
-                        .retain(|own| plan.candidates.iter().any(|other| other.channel == own.channel));
-                    group.items.push(index);
-                }
-                None => groups.push(Group { plan, items: vec![index] }),
+        let bytes = open().map(|open| open.method.len() + open.params.as_ref().map_or(0, String::len)).sum();
+        let mut batch = {
+            let mut worker = self.worker.borrow_mut();
+            worker.stats().add(Counter::BatchItems, i64::try_from(items.len()).unwrap_or(i64::MAX));
+            Batch {
+                catalog: Rc::clone(catalog),
+                target,
+                request_id: worker.chance(),
+                items,
+                waiting: Vec::new(),
+                flights: Vec::new(),
+                silent: Vec::new(),
+                started: now,
+                deadline_ms,
+                selection: lasso_routing::time::Micros(0),
+                retries: 0,
+                last: None,
+                kept: 0,
             }
-        }
-        for Group { plan, items } in groups {
-            let Some(candidate) = plan.candidates.first().copied() else { continue };
-            let size = part_size(batch, candidate.channel);
-            let plan = Rc::new(plan);
-            batch.waiting.extend(items.chunks(size).map(|items| Part {
-                candidate,
-                plan: Rc::clone(&plan),
-                items: items.to_vec(),
-                halvings: 0,
-            }));
-        }
-    }
-
-    /// Who may answer an item, without those that were asked; `None` when nobody is left.
-    fn plan_for(&self, batch: &mut Batch, index: usize) -> Option<Plan> {
-        let open = batch.items.get(index)?.open.as_ref()?;
-        let rounds = u32::try_from(open.asked.len()).unwrap_or(u32::MAX);
-        let most = if open.null_seen { 2 } else { MOST_ROUNDS };
-        if rounds >= most || (rounds > 0 && !open.replayable) {
-            return None;
-        }
-        let mut worker = self.worker.borrow_mut();
-        let question = Question {
-            target: &batch.target,
-            method: &Method::of(&open.method),
-            class: MethodClass::BATCH,
-            blocks: &open.blocks,
-            sticky: open.sticky,
-            // The same seed for all items: the same order of equals, so that they stay together.
-            seed: batch.started.micros.0,
-            now: self.host.now().at,
         };
-        match plan(&batch.catalog, worker.ledger(), &question) {
-            Ok(mut plan) => {
-                plan.candidates.retain(|candidate| !open.asked.contains(&candidate.channel));
-                (!plan.candidates.is_empty()).then_some(plan)
-            }
-            Err(none) => {
-                worker.stats().count(Counter::Unserved);
-                let error = none.error(&batch.catalog, &open.method);
-                drop(worker);
-                if open.asked.is_empty() {
-                    batch.refuse(index, &error);
-                }
-                None
-            }
-        }
-    }
-
-    /// The last word on an item that no channel is left for.
-    fn settle_unserved(&self, batch: &mut Batch, index: usize) {
-        let Some(item) = batch.items.get_mut(index) else { return };
-        if item.reply.is_some() {
-            return;
-        }
-        let Some(open) = item.open.take() else { return };
-        if open.null_seen {
-            batch.answer(index, "null");
-        } else if let Some(error) = open.last_error {
-            batch.answer_error(index, &error);
-        } else {
-            let chain = batch.catalog.chain(batch.target.chain).map_or("", |chain| chain.id()).to_owned();
-            let attempts = u32::try_from(open.asked.len()).unwrap_or(u32::MAX);
-            let error = if open.replayable || attempts == 0 {
-                RpcError::all_failed(&open.method, &chain, attempts)
+        {
+            let mut worker = self.worker.borrow_mut();
+            if batch.hold(&mut worker, bytes) {
+                plan_items(&mut batch, &mut worker, now.at);
             } else {
-                RpcError::indeterminate()
-            };
-            batch.refuse(index, &error);
+                batch.unplaced().into_iter().for_each(|index| batch.refuse(index, &RpcError::no_room()));
+            }
         }
+        batch.selection = self.host.now().since(now);
+        self.proceed(Box::new(batch))
     }
 
     /// Sends what may be sent; replies when nothing is under way.
     pub(super) fn proceed(&mut self, mut batch: Box<Batch>) -> Flow {
-        while batch.flights.len() < MOST_IN_FLIGHT {
-            let Some(part) = batch.waiting.pop() else { break };
-            self.launch(&mut batch, part);
-            if batch.waiting.is_empty() && batch.flights.len() < MOST_IN_FLIGHT {
-                self.place(&mut batch);
+        loop {
+            while batch.flights.len() < MOST_IN_FLIGHT {
+                let Some(part) = batch.waiting.pop() else { break };
+                self.launch(&mut batch, part);
+            }
+            if batch.flights.len() >= MOST_IN_FLIGHT {
+                break;
+            }
+            place(&mut batch, &mut self.worker.borrow_mut(), self.host.now());
+            if batch.waiting.is_empty() {
+                break;
             }
         }
         if batch.flights.is_empty() {
-            return self.reply_batch(&batch);
+            return self.reply_batch(&mut batch);
         }
         self.state = State::Batching(batch);
         Flow::Pause
@@ -194,45 +107,140 @@ impl<H: Host> Down<H> {
 
     fn launch(&self, batch: &mut Batch, part: Part) {
         let now = self.host.now();
+        let left = batch.left_ms(now);
+        if left == 0 {
+            return batch.put_back(&part);
+        }
+        let timeout_ms = per_try_ms(batch, &part).min(left);
         let body = batch.body(&part);
+        let mut again = false;
         for index in &part.items {
-            if let Some(open) = batch.open_mut(*index) {
-                open.asked.push(part.candidate.channel);
+            let Some(course) = batch.course_mut(*index) else { continue };
+            course.pass(part.candidate.channel);
+            if part.halvings == 0 {
+                course.tried += 1;
+                again |= course.tried > 1;
             }
         }
         let token = batch
             .catalog
             .channel(part.candidate.channel)
-            .and_then(|channel| send(&self.host, channel, &body, batch.per_try_ms));
+            .and_then(|channel| send(&self.host, channel, &body, u32::try_from(timeout_ms).unwrap_or(u32::MAX)));
         let mut worker = self.worker.borrow_mut();
         worker.stats().count(Counter::Attempts);
+        if again {
+            worker.stats().count(Counter::Failovers);
+            batch.retries += 1;
+        }
         let begun = worker.ledger().begin(&part.candidate, &part.plan, now.at);
-        let flight = Flight { token: token.unwrap_or_default(), part, begun, sent: now };
+        let flight = Flight { token: token.unwrap_or_default(), part, begun, sent: now, timeout_ms };
         if token.is_some() {
             batch.flights.push(flight);
             return;
         }
-        // Envoy knows no such cluster: nothing left.
-        let verdict = unreached(Failure::Connect);
-        batch.settle(&mut worker, &flight, &verdict, now);
-        for index in &flight.part.items {
-            let unsent = batch.open_mut(*index).filter(|open| !open.replayable);
-            if let Some(open) = unsent {
-                open.asked.clear();
-            }
-        }
+        // Envoy knows no such cluster, or no host of it: nothing left.
+        batch.settle_plain(&mut worker, &flight, &unreached(Failure::Connect), now);
+        batch.put_back(&flight.part);
     }
 
-    fn reply_batch(&mut self, batch: &Batch) -> Flow {
-        match batch.reply() {
-            Some(body) => self.respond(200, &body),
-            None => {
-                self.host.send_response(204, &[], b"");
-                self.state = State::Answered;
+    fn reply_batch(&mut self, batch: &mut Batch) -> Flow {
+        let body = batch.reply();
+        let headers = {
+            let mut worker = self.worker.borrow_mut();
+            batch.conclude(&mut worker);
+            match batch.target.include_meta {
+                Meta::None => Vec::new(),
+                // An array has no place for it, so both kinds are told in headers.
+                Meta::Headers | Meta::Body => meta::batch_headers(batch, worker.ledger(), self.host.now()),
             }
-        }
+        };
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let status = if body.is_some() { 200 } else { 204 };
+        self.host.send_response(status, &headers, body.as_deref().unwrap_or_default());
+        self.state = State::Answered;
         Flow::Pause
     }
+}
+
+/// Puts every item that is in no part into one, and answers those that nobody is left for.
+fn place(batch: &mut Batch, worker: &mut Worker, now: Moment) {
+    let late = batch.left_ms(now) == 0;
+    let mut groups: Vec<Group> = Vec::new();
+    for index in batch.unplaced() {
+        let next = batch.open(index).filter(|_| !late).and_then(|open| {
+            let candidate = open.next(worker.ledger(), now.at)?;
+            Some((candidate, Rc::clone(open.course.plan.as_ref()?)))
+        });
+        let Some((candidate, plan)) = next else {
+            settle_unserved(batch, worker, index, now);
+            continue;
+        };
+        // One view of the chain: as many items as possible go to one channel.
+        match groups.iter_mut().find(|group| group.candidate.channel == candidate.channel) {
+            Some(group) => group.items.push(index),
+            None => groups.push(Group { candidate, plan, items: vec![index] }),
+        }
+    }
+    for Group { candidate, plan, items } in groups {
+        for index in &items {
+            if let Some(course) = batch.course_mut(*index) {
+                course.placed = true;
+            }
+        }
+        let size = part_size(batch, worker, candidate, now);
+        batch.waiting.extend(items.chunks(size).map(|items| Part {
+            candidate,
+            plan: Rc::clone(&plan),
+            items: items.to_vec(),
+            halvings: 0,
+            learning: None,
+        }));
+    }
+}
+
+/// The last word on an item that no channel is left for.
+fn settle_unserved(batch: &mut Batch, worker: &mut Worker, index: usize, now: Moment) {
+    let Some(open) = batch.open(index) else { return };
+    let course = &open.course;
+    if course.null_at.is_some() {
+        return batch.answer(worker, index, "null");
+    }
+    if let Some(error) = course.last_error.clone() {
+        return batch.answer_error(worker, index, &error);
+    }
+    let error = if course.made > 0 && !open.replayable {
+        worker.stats().count(Counter::Indeterminate);
+        RpcError::indeterminate()
+    } else if course.timed_out || batch.left_ms(now) == 0 {
+        RpcError::deadline(now.since(batch.started).0 / 1_000, course.tried)
+    } else {
+        let chain = batch.catalog.chain(batch.target.chain).map_or("", |chain| chain.id());
+        RpcError::all_failed(&open.method, chain, course.tried)
+    };
+    batch.refuse(index, &error);
+}
+
+/// How long a part may take: the longest share of its items', as for single calls. What is sent once, and what nobody else can be asked, is not cut before the
+/// deadline.
+fn per_try_ms(batch: &Batch, part: &Part) -> u64 {
+    let share = |open: &OpenItem| {
+        let alone = open.course.plan.as_ref().is_some_and(|plan| plan.candidates.len() == 1);
+        match () {
+            () if alone || !open.replayable => 100,
+            () if Method::of(&open.method).heavy_tailed() => 45,
+            () => 30,
+        }
+    };
+    let longest = part.items.iter().filter_map(|index| batch.open(*index)).map(share).max();
+    batch.deadline_ms * longest.unwrap_or(100) / 100
+}
+
+fn part_size(batch: &Batch, worker: &Worker, candidate: Candidate, now: Moment) -> usize {
+    let chain = batch.catalog.chain(batch.target.chain);
+    let declared = chain.and_then(|chain| chain.providers().get(chain.provider_of(candidate.channel)?)?.max_batch());
+    let channel = batch.catalog.channel(candidate.channel).map_or("", Channel::id);
+    let most = declared.map_or(PART_ITEMS, |most| most as usize);
+    worker.bounds().of(channel, now.at).map_or(most, |learned| most.min(learned)).max(1)
 }
 
 fn item(catalog: &Catalog, target: &Target, call: &Result<Call<'_>, Invalid<'_>>, client: &Client) -> Item {
@@ -252,24 +260,13 @@ fn item(catalog: &Catalog, target: &Target, call: &Result<Call<'_>, Invalid<'_>>
             let open = OpenItem {
                 method: call.method.clone().into_owned(),
                 params: wanted.params.or_else(|| call.params.map(str::to_owned)),
-                class: wanted.class,
                 blocks: wanted.blocks,
                 filter: wanted.filter,
                 sticky: wanted.sticky,
                 replayable: Method::of(&call.method).safety() == Safety::Replay,
-                asked: Vec::new(),
-                null_seen: false,
-                last_error: None,
+                course: Course::default(),
             };
             Item { id, reply: None, open: Some(open) }
         }
     }
-}
-
-fn part_size(batch: &Batch, channel: ChannelIdx) -> usize {
-    let declared = batch
-        .catalog
-        .chain(batch.target.chain)
-        .and_then(|chain| chain.providers().get(chain.provider_of(channel)?)?.max_batch());
-    declared.map_or(super::batch::PART_ITEMS, |most| most.max(1) as usize)
 }

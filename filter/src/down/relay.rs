@@ -14,7 +14,7 @@ use lasso_routing::outcome::Failure;
 use super::{Down, State};
 use crate::Flow;
 use crate::exchange::{Exchange, Fate, Step};
-use crate::host::{Dispatch, Host, Moment};
+use crate::host::{Dispatch, Host};
 use crate::judge::{Answer, Envelope};
 use crate::stats::Counter;
 use crate::up::{HELD_BYTES, number_in};
@@ -74,7 +74,7 @@ impl<H: Host> Down<H> {
         let step = {
             let mut worker = self.worker.borrow_mut();
             let mut exchange = exchange.borrow_mut();
-            match lost(&exchange, answered, &body, now) {
+            match lost(answered, &body, exchange.timed_out(now)) {
                 Some(failure) => exchange.unanswered(&mut worker, now, failure),
                 None => {
                     let complete = body.len() <= HELD_BYTES;
@@ -97,25 +97,31 @@ impl<H: Host> Down<H> {
     }
 }
 
-/// Why a sub-request has no provider's answer, if it has none: Envoy answers for those it could not reach, in its own words.
-pub(super) fn lost(exchange: &Exchange, answered: bool, body: &[u8], now: Moment) -> Option<Failure> {
+/// Why a sub-request has no provider's answer, if it has none: Envoy answers for those it could not reach, in its own words. A clock is no witness: what
+/// came in the last milliseconds came in time.
+pub(super) fn lost(answered: bool, body: &[u8], out_of_time: bool) -> Option<Failure> {
     const NO_HOST: &[u8] = b"no healthy upstream";
+    const OUT_OF_TIME: &[u8] = b"upstream request timeout";
     const NOT_REACHED: &[u8] = b"upstream connect error or disconnect/reset before headers";
-    let refused = |body: &[u8]| {
-        let text = String::from_utf8_lossy(body);
-        text.contains("connection failure") || text.contains("overflow")
-    };
-    if exchange.timed_out(now) {
-        Some(Failure::Timeout)
-    } else if !answered {
-        Some(Failure::Reset)
-    } else if body == NO_HOST {
-        Some(Failure::Connect)
-    } else if body.starts_with(NOT_REACHED) {
-        Some(if refused(body) { Failure::Connect } else { Failure::Reset })
-    } else {
-        None
+    const REASON: &str = "reset reason: ";
+    const UNSENT: [&str; 4] = ["connection failure", "connection timeout", "overflow", "refused stream"];
+    if !answered {
+        return Some(if out_of_time { Failure::Timeout } else { Failure::Reset });
     }
+    if body == NO_HOST {
+        return Some(Failure::Connect);
+    }
+    if body == OUT_OF_TIME {
+        return Some(Failure::Timeout);
+    }
+    if !body.starts_with(NOT_REACHED) {
+        return None;
+    }
+    // What follows a comma is the transport's own text.
+    let text = String::from_utf8_lossy(body);
+    let reason = text.split_once(REASON).map_or("", |(_, rest)| rest.split(',').next().unwrap_or_default());
+    let unsent = UNSENT.iter().any(|words| reason.contains(words));
+    Some(if unsent { Failure::Connect } else { Failure::Reset })
 }
 
 /// Sends `body` to a channel; `None` when Envoy refuses (it has no such cluster).

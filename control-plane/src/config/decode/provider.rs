@@ -60,10 +60,14 @@ impl Decoder<'_> {
             Some(Value::List(_) | Value::Section(_) | Value::Named(_) | Value::Sections(_)) | None => None,
         };
         let headers = section.table("headers").iter();
+        let mut headers: Vec<_> =
+            headers.filter_map(|(name, item)| Some((name.clone(), item.text()?.to_owned()))).collect();
+        // Their order means nothing, and must not make two of one channel.
+        headers.sort();
         Some(Provider {
             id: section.text("id")?.to_owned(),
             location: locate(&url?)?,
-            headers: headers.filter_map(|(name, item)| Some((name.clone(), item.text()?.to_owned()))).collect(),
+            headers,
             priority: section.small("priority")?,
             cost: cost.or(public.then_some(CostSpec::Flat(0.0))),
             archival: section.flag("archival")?,

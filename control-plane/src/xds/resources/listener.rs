@@ -41,7 +41,6 @@ fn connection_manager(site: &Site, parts: &Parts<'_>) -> Value {
         "generate_request_id": false,
         "use_remote_address": true,
         "skip_xff_append": true,
-        "normalize_path": true,
         "stream_idle_timeout": "60s",
         "request_headers_timeout": "10s",
         "common_http_protocol_options": {"idle_timeout": "300s", "headers_with_underscores_action": "DROP_HEADER"},

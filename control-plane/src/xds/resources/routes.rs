@@ -21,21 +21,24 @@ const FOR_ANYTHING: &str = "reset,connect-failure,refused-stream,retriable-heade
 /// Only what never reached a provider.
 const FOR_WRITES: &str = "connect-failure,refused-stream";
 
-/// Added by the filter to an answer that must be retried; Envoy never sends it on.
+/// Added by the filter to an answer that must be retried, with a value that no provider sends; Envoy never sends it on.
 const RETRY_MARK: &str = "x-rpc-retry";
+const RETRY_VALUE: &str = "lasso";
 
 pub(crate) fn route_configuration(deployment: &Deployment) -> Value {
-    let timeout = super::seconds(longest_deadline(deployment) + BODY_TIME);
+    let times = Times::of(deployment);
     let once = json!({"prefix": "/", "filter_state": [{"key": ONCE, "string_match": {"exact": "1"}}]});
+    // Calls first: Envoy looks twice for each, and from the top.
+    let posted = json!({"path_separated_prefix": "/rpc", "headers": [method("POST")]});
     let mut routes = vec![
+        call("once", &once, FOR_WRITES, &times, deployment),
+        call("call", &posted, FOR_ANYTHING, &times, deployment),
         health(),
         preflight(),
         not_post(),
-        call("once", &once, FOR_WRITES, &timeout, deployment),
-        call("call", &json!({"path_separated_prefix": "/rpc"}), FOR_ANYTHING, &timeout, deployment),
     ];
     if deployment.catalog.profiles.iter().flat_map(|profile| &profile.chains).any(|chain| !chain.hosts.is_empty()) {
-        routes.push(call("host", &json!({"path": "/"}), FOR_ANYTHING, &timeout, deployment));
+        routes.push(call("host", &json!({"path": "/"}), FOR_ANYTHING, &times, deployment));
     }
     routes.push(not_found());
     json!({
@@ -53,8 +56,27 @@ pub(crate) fn route_configuration(deployment: &Deployment) -> Value {
 /// The per-try timeouts are the deadline; the route's own would cut a body that is streaming, so it comes this much later.
 const BODY_TIME: u64 = 60_000;
 
+/// A provider that says nothing is given up by the filter at the call's deadline, so Envoy waits this much longer.
+const IDLE_TIME: u64 = 5_000;
+
+/// The least that a silent stream is waited for, whatever the deadlines are.
+const LEAST_IDLE: u64 = 30_000;
+
 /// The longest built-in deadline (block traces).
 const LONGEST_BUILT_IN: u64 = 45_000;
+
+/// How long the routes of calls wait, as Envoy has durations.
+struct Times {
+    whole: String,
+    idle: String,
+}
+
+impl Times {
+    fn of(deployment: &Deployment) -> Self {
+        let deadline = longest_deadline(deployment);
+        Self { whole: super::seconds(deadline + BODY_TIME), idle: super::seconds(LEAST_IDLE.max(deadline + IDLE_TIME)) }
+    }
+}
 
 fn longest_deadline(deployment: &Deployment) -> u64 {
     let configured = deployment.catalog.profiles.iter().flat_map(|profile| profile.methods.timeouts_ms.values());
@@ -113,7 +135,7 @@ fn not_found() -> Value {
     })
 }
 
-fn call(name: &str, matches: &Value, retry_on: &str, timeout: &str, deployment: &Deployment) -> Value {
+fn call(name: &str, matches: &Value, retry_on: &str, times: &Times, deployment: &Deployment) -> Value {
     json!({
         "name": name,
         "match": matches,
@@ -122,8 +144,8 @@ fn call(name: &str, matches: &Value, retry_on: &str, timeout: &str, deployment: 
         // Replies that the filter sends in place of a provider's do not pass the CORS filter, so the route lets browsers read them.
         "response_headers_to_add": [set("content-type", "application/json"), set("access-control-allow-origin", "*")],
         "route": {
-            "timeout": timeout,
-            "idle_timeout": "30s",
+            "timeout": times.whole,
+            "idle_timeout": times.idle,
             "cluster_not_found_response_code": "SERVICE_UNAVAILABLE",
             "inline_cluster_specifier_plugin": {"extension": {
                 "name": "envoy.router.cluster_specifier_plugin.matcher",
@@ -131,7 +153,7 @@ fn call(name: &str, matches: &Value, retry_on: &str, timeout: &str, deployment: 
             }},
             "retry_policy": {
                 "retry_on": retry_on,
-                "retriable_headers": [{"name": RETRY_MARK, "present_match": true}],
+                "retriable_headers": [{"name": RETRY_MARK, "string_match": {"exact": RETRY_VALUE}}],
                 "num_retries": 4,
                 "per_try_timeout": "0.5s",
                 "refresh_cluster_on_retry": true,
@@ -175,76 +197,31 @@ fn cors() -> Value {
     })
 }
 
-/// What a client may send and a provider must not see. `accept-encoding`: the filter must be able to read answers.
-const FROM_CLIENTS: &[&str] = &[
-    "accept-encoding",
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "forwarded",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-forwarded-client-cert",
-    "x-forwarded-prefix",
-    "x-real-ip",
-    "x-client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "x-request-id",
-    "origin",
-    "referer",
-    "traceparent",
-    "tracestate",
-    "x-lasso-provider",
-    "x-lasso-transport",
-    "x-lasso-include-meta",
-    "x-lasso-exclude",
-    "x-lasso-probe",
-    "x-lasso-request-id",
-    "x-lasso-meta",
-];
+/// Headers that come with nearly every request, from the client or from Envoy, and that no provider may see. The rest of what a client
+/// may send is taken off by the filter, which sees what is there: each name in this list costs every request a look.
+/// `accept-encoding`: the filter must be able to read answers.
+const FROM_CLIENTS: &[&str] =
+    &["accept-encoding", "x-forwarded-proto", "x-forwarded-for", "x-envoy-external-address", "x-envoy-internal"];
 
-/// What a provider may send and a client must not see: who it is, and what belongs to its own site.
+/// What a provider may send and a client must not see: what names it, and what a browser would take for ours. Each name costs every
+/// request a look, so what is only useless (caching, framing) stays.
 const FROM_PROVIDERS: &[&str] = &[
     RETRY_MARK,
     "content-type",
     "set-cookie",
     "alt-svc",
-    "location",
     "link",
     "via",
-    "server",
-    "server-timing",
     "x-powered-by",
     "www-authenticate",
     "strict-transport-security",
     "report-to",
     "nel",
     "cf-ray",
-    "cf-cache-status",
     "x-request-id",
     "x-served-by",
-    "x-cache",
     "x-amzn-requestid",
-    "apigw-requestid",
-    "cache-control",
-    "expires",
-    "pragma",
-    "age",
-    "etag",
-    "vary",
-    "content-disposition",
-    "content-security-policy",
-    "x-frame-options",
-    "x-content-type-options",
-    "x-xss-protection",
     "access-control-allow-origin",
-    "access-control-allow-methods",
-    "access-control-allow-headers",
     "access-control-allow-credentials",
     "access-control-expose-headers",
-    "access-control-max-age",
 ];

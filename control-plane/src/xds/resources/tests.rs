@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::bootstrap::{ads_bootstrap, static_config};
+use super::listener::{Parts, listener};
 use crate::compile::compile;
-use crate::testing::{SMALL, load_text, site};
+use crate::testing::{SMALL, load_text, site, yaml_of};
 use crate::xds::encode::Schema;
 use crate::yaml::Document;
 
@@ -31,6 +32,37 @@ fn the_bootstrap() {
     let file = ads_bootstrap("127.0.0.1:18000".parse().unwrap(), "envoy-1", None);
     check_is_a_bootstrap(&file);
     insta::assert_snapshot!(Document::from(&file).to_string());
+}
+
+/// What is the user's in a listener that Lasso did not render.
+const YOURS: [&str; 3] = ["stat_prefix", "server_name", "access_log"];
+
+fn connection_manager(listener: &Value) -> &serde_json::Map<String, Value> {
+    listener["filter_chains"][0]["filters"][0]["typed_config"].as_object().unwrap()
+}
+
+#[test]
+fn the_mesh_example_is_what_is_rendered_but_for_what_is_the_users() {
+    let mesh = yaml_of("envoy/mesh.yaml");
+    check_is_a_bootstrap(&mesh);
+    let config = load_text(SMALL).unwrap().config;
+    let rendered = listener(config.listen_rpc, config.max_body_bytes, &site(), &Parts::Discovered);
+    let theirs = &mesh["static_resources"]["listeners"][0];
+    for key in ["address", "per_connection_buffer_limit_bytes"] {
+        assert_eq!(theirs[key], rendered[key], "{key}");
+    }
+    let (theirs, rendered) = (connection_manager(theirs), connection_manager(&rendered));
+    for (key, value) in rendered.iter().filter(|(key, _)| !YOURS.contains(&key.as_str())) {
+        assert_eq!(theirs.get(key), Some(value), "{key}");
+    }
+    let log = theirs["access_log"].to_string();
+    assert!(log.contains("%REQ(X-ENVOY-ORIGINAL-PATH)%") && !log.contains("%REQ(:PATH)%"), "{log}");
+
+    let bootstrap = ads_bootstrap(config.listen_xds, "envoy-1", None);
+    assert_eq!(mesh["static_resources"]["clusters"], bootstrap["static_resources"]["clusters"]);
+    for key in ["ads_config", "cds_config"] {
+        assert_eq!(mesh["dynamic_resources"][key], bootstrap["dynamic_resources"][key], "{key}");
+    }
 }
 
 #[test]
@@ -62,4 +94,15 @@ fn the_route_outlasts_the_longest_deadline() {
     let calls: Vec<_> = routes.iter().filter(|route| route["route"]["timeout"].is_string()).collect();
     assert_eq!(calls.len(), 2);
     assert!(calls.iter().all(|route| route["route"]["timeout"] == "180s"), "2 min of a debug_* and 1 for its body");
+    assert!(calls.iter().all(|route| route["route"]["idle_timeout"] == "125s"), "and the filter gives up first");
+}
+
+#[test]
+fn a_silent_stream_outlasts_the_longest_built_in_deadline() {
+    let config = load_text(&SMALL.replace("{debug_*: 2m}", "{debug_*: 1s}")).unwrap().config;
+    let file = static_config(&config, &compile(&config).unwrap(), &site(), None).unwrap();
+    let manager = &file["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_array().unwrap();
+    let idle: Vec<_> = routes.iter().filter_map(|route| route["route"]["idle_timeout"].as_str()).collect();
+    assert_eq!(idle, ["50s", "50s"]);
 }

@@ -7,8 +7,8 @@ use lasso_routing::time::{Millis, Timestamp};
 use super::super::snapshot::{Resource, ResourceType, Snapshot};
 use super::{Action, Event, Request, Response, Session};
 
-/// Two clusters, a route, both filters; every version is `v1`.
-fn snapshot() -> Arc<Snapshot> {
+/// Two clusters, a route, both filters; every version is this one.
+fn snapshot(version: &str) -> Arc<Snapshot> {
     let mut snapshot = Snapshot::default();
     let all = [
         (ResourceType::Clusters, "a"),
@@ -18,7 +18,7 @@ fn snapshot() -> Arc<Snapshot> {
         (ResourceType::Filters, "up"),
     ];
     for (kind, name) in all {
-        snapshot.insert(kind, name, Resource { version: "v1".to_owned(), content: Any::default() });
+        snapshot.insert(kind, name, Resource { version: version.to_owned(), content: Any::default() });
     }
     Arc::new(snapshot)
 }
@@ -31,7 +31,7 @@ struct Conversation {
 
 impl Conversation {
     fn new() -> Self {
-        Self { session: Session::new(snapshot()), now: Timestamp::from_millis(1_000) }
+        Self { session: Session::new(snapshot("v1")), now: Timestamp::from_millis(1_000) }
     }
 
     fn says(&mut self, kind: ResourceType, request: Request) -> Vec<Action> {
@@ -54,6 +54,12 @@ impl Conversation {
 
 fn subscribe(names: &[&str]) -> Request {
     Request { subscribe: names.iter().map(|name| (*name).to_owned()).collect(), ..Request::default() }
+}
+
+fn reconnect(names: &[&str], has: &[(&str, &str)]) -> Request {
+    let initial_versions: BTreeMap<_, _> =
+        has.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect();
+    Request { initial_versions, ..subscribe(names) }
 }
 
 fn ack(nonce: &str) -> Request {
@@ -103,6 +109,31 @@ fn routes_are_not_sent_after_clusters_that_were_refused() {
 }
 
 #[test]
+fn routes_follow_when_clusters_come_that_are_not_refused() {
+    let mut envoy = Conversation::new();
+    envoy.says(ResourceType::Clusters, subscribe(&[]));
+    envoy.says(ResourceType::Routes, subscribe(&["routes"]));
+    envoy.says(ResourceType::Clusters, nack("1"));
+    envoy.session.snapshot = snapshot("v2");
+    assert_eq!(envoy.waits(0), [sent(ResourceType::Clusters, "2", &["a", "b"], &[])]);
+    envoy.says(ResourceType::Clusters, ack("2"));
+    assert_eq!(envoy.waits(199), []);
+    assert_eq!(envoy.waits(1), [sent(ResourceType::Routes, "3", &["routes"], &[])]);
+}
+
+#[test]
+fn clusters_that_are_refused_hold_back_new_routes_though_old_ones_were_sent() {
+    let mut envoy = Conversation::new();
+    envoy.has_clusters();
+    envoy.says(ResourceType::Routes, subscribe(&["routes"]));
+    envoy.says(ResourceType::Routes, ack("2"));
+    envoy.session.snapshot = snapshot("v2");
+    assert_eq!(envoy.waits(0), [sent(ResourceType::Clusters, "3", &["a", "b"], &[])]);
+    envoy.says(ResourceType::Clusters, nack("3"));
+    assert_eq!(envoy.waits(60_000), []);
+}
+
+#[test]
 fn a_stream_that_never_asks_for_clusters_is_served_after_a_second() {
     let mut envoy = Conversation::new();
     assert_eq!(envoy.says(ResourceType::Filters, subscribe(&["down"])), []);
@@ -137,19 +168,67 @@ fn what_was_refused_is_not_sent_again_unchanged() {
 #[test]
 fn a_reconnecting_envoy_is_sent_only_what_it_lacks() {
     let mut envoy = Conversation::new();
-    let versions = [("a", "v1"), ("b", "v0"), ("gone", "v1")];
-    let initial_versions: BTreeMap<_, _> =
-        versions.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect();
-    let back = envoy.says(ResourceType::Clusters, Request { initial_versions, ..subscribe(&["*"]) });
-    assert_eq!(back, [sent(ResourceType::Clusters, "1", &["b"], &["gone"])]);
+    let back = envoy.says(ResourceType::Clusters, reconnect(&["*"], &[("a", "v1"), ("b", "v0"), ("gone", "v1")]));
+    assert_eq!(back, [sent(ResourceType::Clusters, "1", &["b"], &[])], "what is gone may still be named by its routes");
+    let both = reconnect(&["down", "up"], &[("down", "v1"), ("up", "v0"), ("gone", "v1")]);
+    assert_eq!(envoy.says(ResourceType::Filters, both), []);
+    envoy.says(ResourceType::Clusters, ack("1"));
+    assert_eq!(envoy.waits(200), [sent(ResourceType::Filters, "2", &["up"], &["gone"])]);
+}
+
+#[test]
+fn a_cluster_goes_only_when_routes_and_filters_without_it_were_acked_and_a_little_longer() {
+    let mut envoy = Conversation::new();
+    envoy.says(ResourceType::Clusters, reconnect(&["*"], &[("a", "v1"), ("b", "v1"), ("gone", "v1")]));
+    envoy.says(ResourceType::Routes, reconnect(&["routes"], &[("routes", "v0")]));
+    envoy.says(ResourceType::Filters, reconnect(&["down", "up"], &[("down", "v0"), ("up", "v0")]));
+    envoy.says(ResourceType::Clusters, ack("1"));
+    let news = envoy.waits(200);
+    let routes = sent(ResourceType::Routes, "2", &["routes"], &[]);
+    let filters = sent(ResourceType::Filters, "3", &["down", "up"], &[]);
+    assert_eq!(news, [routes, filters]);
+    envoy.says(ResourceType::Routes, ack("2"));
+    assert_eq!(envoy.waits(60_000), [], "the filters are not acked");
+    envoy.says(ResourceType::Filters, ack("3"));
+    assert_eq!(envoy.waits(199), []);
+    assert_eq!(envoy.session.poll_timeout(), Some(envoy.now.plus(Millis(1))));
+    assert_eq!(envoy.waits(1), [sent(ResourceType::Clusters, "4", &[], &["gone"])]);
+    envoy.says(ResourceType::Clusters, ack("4"));
+    assert_eq!((envoy.waits(60_000), envoy.session.poll_timeout()), (vec![], None), "told once");
+}
+
+#[test]
+fn a_cluster_stays_while_routes_or_filters_without_it_are_refused() {
+    for (kind, refused) in [(ResourceType::Routes, &["routes"][..]), (ResourceType::Filters, &["down", "up"][..])] {
+        let mut envoy = Conversation::new();
+        envoy.says(ResourceType::Clusters, reconnect(&["*"], &[("a", "v1"), ("b", "v1"), ("gone", "v1")]));
+        envoy.says(ResourceType::Clusters, ack("1"));
+        envoy.waits(200);
+        for other in super::USERS.into_iter().filter(|other| *other != kind) {
+            envoy.says(other, reconnect(&["x"], &[("x", "v1")]));
+            envoy.says(other, ack("2"));
+        }
+        envoy.says(kind, subscribe(refused));
+        let refusal = envoy.says(kind, nack("3"));
+        assert!(matches!(refusal.as_slice(), [Action::Refused { .. }]), "{refusal:?}");
+        assert_eq!(envoy.waits(60_000), [], "{kind:?}");
+    }
+}
+
+#[test]
+fn a_cluster_goes_after_ten_seconds_where_routes_and_filters_are_from_elsewhere() {
+    let mut envoy = Conversation::new();
+    envoy.says(ResourceType::Clusters, reconnect(&["*"], &[("a", "v1"), ("b", "v1"), ("gone", "v1")]));
+    envoy.says(ResourceType::Clusters, ack("1"));
+    assert_eq!(envoy.waits(9_999), []);
+    assert_eq!(envoy.waits(1), [sent(ResourceType::Clusters, "2", &[], &["gone"])]);
 }
 
 #[test]
 fn a_reconnecting_envoy_that_lacks_nothing_gets_an_answer_all_the_same() {
     let mut envoy = Conversation::new();
     envoy.has_clusters();
-    let initial_versions = BTreeMap::from([("routes".to_owned(), "v1".to_owned())]);
-    let back = envoy.says(ResourceType::Routes, Request { initial_versions, ..subscribe(&["routes"]) });
+    let back = envoy.says(ResourceType::Routes, reconnect(&["routes"], &[("routes", "v1")]));
     assert_eq!(back, [sent(ResourceType::Routes, "2", &[], &[])]);
 }
 

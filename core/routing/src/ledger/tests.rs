@@ -259,3 +259,25 @@ fn a_ledger_without_a_catalog_answers_all_the_same() {
     assert_eq!(ledger.breaker_state(world.channel("a"), at(5)), State::Closed);
     assert_eq!(ledger.in_flight(world.channel("a")), 0);
 }
+
+#[test]
+fn an_old_plan_is_told_about_its_own_channels_under_a_new_catalog() {
+    let mut world = World::of(&["a", "b", "c"]);
+    world.attempt_showing("a", "eth_blockNumber", &DONE, Some(10));
+    world.attempt_showing("b", "eth_blockNumber", &DONE, Some(10));
+    world.attempt_showing("c", "eth_blockNumber", &DONE, Some(12));
+    world.silence("b");
+    let plan = world.plan("eth_call", LATEST).unwrap();
+    let (b, candidates) = (world.channel("b"), plan.candidates.clone());
+    let highest = world.names(&candidates).split(' ').position(|name| name == "c");
+    let best = world.ledger.best_head_for(&plan, world.now);
+    assert!(best.is_some());
+    // Without a, the others stand elsewhere.
+    let mut spec = spec(&["b", "c"]);
+    spec.generation = "next".into();
+    let catalog = Catalog::try_from(spec).unwrap();
+    world.ledger.adopt(&catalog, world.now);
+    assert_eq!(world.ledger.breaker_state_for(&plan, b, world.now).name(), "open");
+    assert_eq!(world.ledger.highest_head_for(&plan, &candidates, world.now), highest);
+    assert_eq!(world.ledger.best_head_for(&plan, world.now).is_some(), best.is_some());
+}

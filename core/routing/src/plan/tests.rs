@@ -40,6 +40,60 @@ fn a_trial_goes_in_front_only_when_a_closed_one_stands_behind_it() {
     assert_eq!(world.order("eth_call", LATEST), "b a");
 }
 
+fn along(world: &mut World, method: &str, blocks: Blocks, lead: &Plan) -> String {
+    let question = Question {
+        target: &world.target,
+        method: &Method::of(method),
+        class: MethodClass::BATCH,
+        blocks: &blocks,
+        sticky: None,
+        seed: 1,
+        now: world.now,
+    };
+    let plan = plan_along(&world.catalog, &mut world.ledger, &question, lead).unwrap();
+    world.names(&plan.candidates)
+}
+
+#[test]
+fn what_goes_along_takes_over_the_order_and_spends_nothing() {
+    let mut world = World::with(&["a", "b", "c"], |chain| chain.strategy = "round-robin".into());
+    let lead = world.plan("eth_call", LATEST).unwrap();
+    let order = world.names(&lead.candidates);
+    for _ in 0..4 {
+        assert_eq!(along(&mut world, "eth_getBalance", LATEST, &lead), order);
+    }
+    let next = world.order("eth_call", LATEST);
+    assert_eq!((&order[2..], &order[..1]), (&next[..3], &next[4..]), "one turn");
+}
+
+#[test]
+fn what_goes_along_is_screened_for_itself() {
+    let mut world = World::of(&["a", "b", "c"]);
+    let lead = world.plan("eth_call", LATEST).unwrap();
+    world.learn("a", "eth_getBalance", LATEST, Mark::BanMethod(Millis(9_000)));
+    assert_eq!(along(&mut world, "eth_getBalance", LATEST, &lead), "b c");
+    assert_eq!(along(&mut world, "eth_getCode", LATEST, &lead), "a b c");
+}
+
+#[test]
+fn what_goes_along_shares_the_trial_and_the_last_resort() {
+    let mut world = World::of(&["a", "b"]);
+    world.silence("a");
+    world.later(2_000);
+    let lead = world.plan("eth_call", LATEST).unwrap();
+    assert_eq!(
+        (lead.reason, along(&mut world, "eth_getCode", LATEST, &lead).as_str()),
+        (SelectionReason::Trial, "a b")
+    );
+
+    let mut world = World::of(&["a"]);
+    world.silence("a");
+    let lead = world.plan("eth_call", LATEST).unwrap();
+    assert_eq!(lead.reason, SelectionReason::LastResort);
+    assert_eq!(along(&mut world, "eth_getCode", LATEST, &lead), "a");
+    assert!(world.plan("eth_call", LATEST).is_err(), "there was one slot, and it is gone");
+}
+
 #[test]
 fn siblings_come_behind_other_providers_unless_their_index_is_better() {
     #[track_caller]

@@ -29,9 +29,10 @@ pub(super) const KEYS: &[Key] = &[
     now(
         "workers",
         Shape::One(Kind::Whole(1, 1_024)),
-        Is("1"),
+        Unset("1, with a warning where it matters"),
         "How many Envoy workers share a provider's `rate_limit` when no control plane splits it: Envoy's \
-         `--concurrency` times the number of Envoys.",
+         `--concurrency` times the number of Envoys. `--workers` of `lasso serve` and `lasso render envoy` \
+         comes before it.",
     ),
     now("max_batch", Shape::One(Kind::Whole(1, 100_000)), Is("1000"), "Most calls in one batch."),
     now(
