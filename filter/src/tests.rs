@@ -177,6 +177,18 @@ fn an_attempt_after_the_answer_is_refused_and_another_channel_asked() {
 }
 
 #[test]
+fn an_attempt_after_the_last_candidate_is_refused() {
+    let mut request = Request::new("/rpc/ethereum", CALL);
+    request.send();
+    for _ in 0..3 {
+        request.broken_attempt();
+    }
+    let mut up = Up::new(request.envoy.clone(), Rc::clone(&request.worker));
+    assert_eq!(up.request_headers(), Flow::Pause);
+    assert_eq!(request.answer().status, 503);
+}
+
+#[test]
 fn an_error_under_a_foreign_id_is_nobodys_answer() {
     let foreign = r#"{"jsonrpc":"2.0","id":99,"error":{"code":3,"message":"reverted: somebody else's"}}"#;
     let mut request = Request::new("/rpc/ethereum", CALL);

@@ -60,7 +60,7 @@ impl<H: Host> Up<H> {
         let begun = {
             let (mut worker, mut exchange) = (self.worker.borrow_mut(), exchange.borrow_mut());
             let now = self.host.now();
-            exchange.goes_on(&mut worker, now).then(|| exchange.begin(&mut worker, now))
+            exchange.goes_on(&mut worker, now).then(|| exchange.begin(&mut worker, now)).flatten()
         };
         if begun.is_none() {
             return self.refuse();
@@ -157,7 +157,7 @@ impl<H: Host> Up<H> {
         }
         let step = exchange.borrow_mut().unanswered(&mut self.worker.borrow_mut(), now, failure);
         let exchange = exchange.borrow();
-        // A cluster that the matcher lacks ends Envoy's own retries.
+        // Without a cluster Envoy retries on the one it has; then UP refuses the attempt, which ends it.
         let plan = if step == Step::Retry { plan_property(&exchange) } else { property("", exchange.number) };
         self.host.set_property(PLAN, &plan);
     }

@@ -1,6 +1,8 @@
 //! Batches: one view of a chain, answers in the order of the questions, failures item by item.
 
-use lasso_tests::{Answer, ChainConfig, Config, Fault, FaultProxy, Mesh, Node, Scratch};
+use std::{sync::Arc, time::Duration};
+
+use lasso_tests::{Answer, ChainConfig, Config, Fault, FaultProxy, Mesh, Node, Scratch, wait};
 use serde_json::{Value, json};
 
 struct Stand {
@@ -140,4 +142,33 @@ async fn many_items_are_split_and_put_together_again() {
     let largest = stand.first.requests().iter().map(|request| request.methods.len()).max();
     assert!(largest <= Some(100), "{largest:?} items at once");
     assert_eq!(stand.node.call("eth_blockNumber", json!([])).await.unwrap(), json!("0x5"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_with_a_write_passes_a_name_that_does_not_resolve_and_blocks_nobody() {
+    let (good, other) = (FaultProxy::without_node().await.unwrap(), FaultProxy::without_node().await.unwrap());
+    good.set([Fault::result(json!("0x2")).after(1_500)]);
+    other.set([Fault::result(json!("0x1"))]);
+    let config = Config::new()
+        .chain(
+            ChainConfig::new("ethereum", 1)
+                .provider("lost", "http://provider.invalid:8545/key")
+                .provider("good", &good.url("/")),
+        )
+        .chain(ChainConfig::new("other", 2).provider("other", &other.url("/")));
+    let mesh = Arc::new(Mesh::start(&config).await.unwrap());
+    let batch = {
+        let mesh = Arc::clone(&mesh);
+        let items = json!([item(1, "eth_sendRawTransaction", json!(["0x02"])), item(2, "eth_gasPrice", json!([]))]);
+        tokio::spawn(async move { mesh.post("/rpc/ethereum", items.to_string()).await.unwrap() })
+    };
+    let arrived = || good.counts().requests > 0;
+    wait::until_true("the batch to reach a provider", Duration::from_secs(10), arrived).await.unwrap();
+    let meanwhile = mesh.call("other", "eth_gasPrice", json!([])).await.unwrap();
+    assert_eq!(meanwhile.result(), Some(json!("0x1")), "{}", meanwhile.text());
+    assert!(!batch.is_finished(), "the batch was to be under way still");
+    let answered = batch.await.unwrap();
+    let results: Vec<Value> = answered.json().as_array().unwrap().iter().map(|reply| reply["result"].clone()).collect();
+    assert_eq!(results, [json!("0x2"), json!("0x2")], "{}", answered.text());
+    assert_eq!(good.count("eth_sendRawTransaction"), 1);
 }

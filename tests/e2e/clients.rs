@@ -1,8 +1,8 @@
 //! viem, ethers and web3.py read a chain through Lasso exactly as they read it from the node.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
-use lasso_tests::{ACCOUNT, ChainConfig, Config, Fault, FaultProxy, Mesh, Node, Scratch, tools};
+use lasso_tests::{ACCOUNT, ChainConfig, Config, Fault, FaultProxy, Mesh, Node, Scratch, run_within, tools};
 use serde_json::{Value, json};
 
 /// Emits a log, stores the block's number and returns 42, whatever it is asked.
@@ -50,7 +50,7 @@ impl Stand {
     async fn run(&self, program: &std::path::Path, script: &str, url: &str) -> String {
         let mut command = Command::new(program);
         command.arg(tools::client_script(script)).args([url, CONTRACT.0, REVERTER.0, &self.transaction]);
-        let out = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let out = run_within(Duration::from_secs(120), command).await.unwrap();
         let (out, error) =
             (String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned());
         assert!(error.is_empty() && !out.is_empty(), "{script} {url}:\n{out}{error}");
@@ -93,6 +93,8 @@ async fn clients_read_through_lasso_as_from_the_node() {
     stand.providers[0].set([replayed.into_iter().fold(fault, Fault::on)]);
     stand.same(&node, "viem.mjs").await;
     stand.same(&node, "ethers.mjs").await;
+    stand.same(&python, "web3_reads.py").await;
+    assert!(stand.providers[0].count("eth_call") > 0, "the failing provider was never asked");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

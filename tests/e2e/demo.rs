@@ -2,11 +2,11 @@
 
 use std::{process::Command, time::Duration};
 
-use lasso_tests::{Client, Process, Scratch, tools, wait};
+use lasso_tests::{Client, Process, Scratch, free_ports, tools, wait};
 use serde_json::json;
 
-/// The first of the ports it takes; other tests take theirs from 20,000 on.
-const PORTS: u16 = 19_100;
+/// How many ports in a row the demo takes at most, with `--ports-from`.
+const PORTS: u16 = 30;
 
 fn demo(scratch: &Scratch, arguments: &[&str]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lasso-demo"));
@@ -20,17 +20,18 @@ async fn printed(demo: &Process, text: &str) {
 }
 
 async fn interrupt(demo: &Process) -> Option<i32> {
-    assert!(Command::new("kill").args(["-INT", &demo.pid().to_string()]).status().unwrap().success());
+    demo.signal("INT").unwrap();
     wait::until("the demo to end", Duration::from_secs(10), || async { demo.ended() }).await.unwrap().code()
 }
 
 #[tokio::test]
 async fn the_demo_serves_two_chains_until_ctrl_c() {
     let scratch = Scratch::new().unwrap();
-    let demo = demo(&scratch, &["--workers", "1", "--ports-from", &PORTS.to_string()]);
+    let ports = free_ports(PORTS);
+    let demo = demo(&scratch, &["--workers", "1", "--ports-from", &ports.to_string()]);
     printed(&demo, "Ctrl-c stops everything").await;
     let client = Client::new();
-    let url = |chain: &str| format!("http://127.0.0.1:{PORTS}/rpc/{chain}");
+    let url = |chain: &str| format!("http://127.0.0.1:{ports}/rpc/{chain}");
     for (chain, id) in [("ethereum", "0x7a69"), ("base", "0x7a6a"), ("31338", "0x7a6a")] {
         assert_eq!(
             client.call(&url(chain), "eth_chainId", json!([])).await.unwrap().result(),
@@ -39,7 +40,7 @@ async fn the_demo_serves_two_chains_until_ctrl_c() {
         );
         assert!(client.call(&url(chain), "eth_gasPrice", json!([])).await.unwrap().result().is_some(), "{chain}");
     }
-    let down = format!("http://127.0.0.1:{}/down", PORTS + 20);
+    let down = format!("http://127.0.0.1:{}/down", ports + 20);
     assert!(demo.log().contains(&down), "the page does not say {down}");
     for call in 0..100 {
         if call == 20 {
@@ -56,23 +57,22 @@ async fn the_demo_serves_two_chains_until_ctrl_c() {
 #[tokio::test]
 async fn ones_own_file_is_served_and_a_taken_port_is_named() {
     let scratch = Scratch::new().unwrap();
-    let (rpc, xds) = (PORTS + 50, PORTS + 51);
+    let ports = free_ports(PORTS);
+    let (rpc, xds) = (ports, ports + 1);
     let listen = format!("listen: {{rpc: \"127.0.0.1:{rpc}\", xds: \"127.0.0.1:{xds}\"}}\n");
     let chain =
         "profiles: {public: {chains: {mine: {chain_id: 5, providers: [{id: a, url: \"http://127.0.0.1:9/\"}]}}}}\n";
     let file = scratch.write("own.yaml", &format!("{listen}{chain}")).unwrap();
     let taken = std::net::TcpListener::bind(("127.0.0.1", rpc)).unwrap();
-    let refused = demo(&scratch, &["--config", file.to_str().unwrap(), "--ports-from", &(PORTS + 50).to_string()]);
+    let refused = demo(&scratch, &["--config", file.to_str().unwrap(), "--ports-from", &ports.to_string()]);
     let ended = wait::until("the demo to end", Duration::from_secs(20), || async { refused.ended() }).await.unwrap();
     let log = refused.log();
     assert_eq!(ended.code(), Some(1), "{log}");
     assert!(log.contains("listen.rpc") && log.contains(&rpc.to_string()), "{log}");
 
     drop(taken);
-    let own = demo(
-        &scratch,
-        &["--config", file.to_str().unwrap(), "--workers", "1", "--ports-from", &(PORTS + 50).to_string()],
-    );
+    let own =
+        demo(&scratch, &["--config", file.to_str().unwrap(), "--workers", "1", "--ports-from", &ports.to_string()]);
     printed(&own, "Ctrl-c stops everything").await;
     let asked =
         Client::new().call(&format!("http://127.0.0.1:{rpc}/rpc/mine"), "eth_chainId", json!([])).await.unwrap();

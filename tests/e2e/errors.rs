@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::Method;
-use lasso_tests::{ChainConfig, Config, Door, Fault, FaultProxy, Mesh, wait};
+use lasso_tests::{Answer, ChainConfig, Config, Door, Fault, FaultProxy, Mesh, wait};
 use serde_json::{Value, json};
 
 struct Stand {
@@ -180,12 +180,66 @@ async fn a_notification_is_done_and_not_answered() {
     );
 }
 
+/// A chain of two; the methods that clients wait for have short deadlines.
+async fn pair() -> ([FaultProxy; 2], Mesh) {
+    let providers = [FaultProxy::without_node().await.unwrap(), FaultProxy::without_node().await.unwrap()];
+    let chain = ChainConfig::new("ethereum", 1)
+        .line("breaker: {failures: 3, recovery: {min: 30s, max: 30s}}")
+        .provider("first", &providers[0].url("/"))
+        .provider("second", &providers[1].url("/"));
+    let config = Config::new().chain(chain).profile_line("methods: {timeouts: {eth_call: 400ms}}");
+    let mesh = Mesh::start(&config).await.unwrap();
+    (providers, mesh)
+}
+
 #[tokio::test]
-async fn a_chain_without_a_provider_left_says_why() {
-    let stand = Stand::start().await;
-    stand.provider.door_is(Door::Refusing).await.unwrap();
-    let reply = stand.mesh.call("ethereum", "eth_gasPrice", json!([])).await.unwrap();
+async fn a_chain_without_a_channel_left_says_why_and_when_to_ask_again() {
+    let (providers, mesh) = pair().await;
+    for provider in &providers {
+        provider.door_is(Door::Refusing).await.unwrap();
+    }
+    let mesh = &mesh;
+    let none_left = || async move {
+        let reply = mesh.call("ethereum", "eth_gasPrice", json!([])).await.unwrap();
+        assert_eq!((reply.status, reply.code()), (200, Some(-32000)), "{}", reply.text());
+        let error = reply.error().unwrap();
+        let left = error["message"] == "no channel can serve eth_gasPrice on ethereum";
+        assert!(left || reply.text().contains("attempts failed for eth_gasPrice on ethereum"), "{error}");
+        left.then_some(error)
+    };
+    let error = wait::until("both breakers to open", Duration::from_secs(20), none_left).await.unwrap();
+    let reasons = error["data"]["reasons"].as_object().unwrap_or_else(|| panic!("no reasons: {error}"));
+    let channels: Vec<&str> = reasons.keys().map(String::as_str).collect();
+    assert_eq!(channels, ["ethereum/first/http", "ethereum/second/http"], "{error}");
+    for reason in reasons.values() {
+        assert!(reason.as_str().is_some_and(|reason| reason.contains("breaker")), "{error}");
+    }
+    let retry_after = error["data"]["retry_after_ms"].as_u64();
+    assert!(retry_after.is_some_and(|ms| (1..=32_000).contains(&ms)), "{error}");
+}
+
+#[tokio::test]
+async fn a_deadline_says_how_long_and_how_often_was_tried() {
+    let (providers, mesh) = pair().await;
+    for provider in &providers {
+        provider.set([Fault::answer(Answer::Hang)]);
+    }
+    let reply = mesh.call("ethereum", "eth_call", json!([{}, "latest"])).await.unwrap();
     assert_eq!((reply.status, reply.code()), (200, Some(-32000)), "{}", reply.text());
-    let excluded = stand.mesh.post("/rpc/ethereum?exclude=main", call("eth_gasPrice")).await.unwrap();
-    assert!(excluded.json()["error"]["code"] == -32000 || excluded.result().is_some(), "{}", excluded.text());
+    let message = reply.error().unwrap()["message"].as_str().unwrap().to_owned();
+    let figures = message.strip_prefix("deadline exhausted after ").and_then(|rest| rest.strip_suffix(" attempts"));
+    let (ms, attempts) = figures.and_then(|figures| figures.split_once("ms, ")).unwrap_or_else(|| panic!("{message}"));
+    // Each of two attempts gets 30 % of the deadline.
+    assert!(ms.parse().is_ok_and(|ms: u64| (240..3_000).contains(&ms)), "{message}");
+    let asked: u64 = providers.iter().map(|provider| provider.counts().requests).sum();
+    assert_eq!(attempts.parse(), Ok(asked), "{message}");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_excluded_is_asked_when_nobody_else_is_there() {
+    let stand = Stand::start().await;
+    let path = "/rpc/ethereum?exclude=main&include_meta=body";
+    let reply = stand.mesh.post(path, call("eth_gasPrice")).await.unwrap().json();
+    assert_eq!(reply["result"], "asked", "{reply}");
+    assert_eq!(reply["lasso_meta"]["selection_reason"], "degraded", "{reply}");
 }

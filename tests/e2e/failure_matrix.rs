@@ -221,7 +221,12 @@ impl Stand {
             Some(own) => &error == own,
             None => error.get("code") == Some(&json!(-32000)) || self.carries_own_text(&error),
         };
-        (!right || id != json!(1) || kind != Some("application/json")).then(seen)
+        if !right || id != json!(1) || kind != Some("application/json") {
+            return Some(seen());
+        }
+        let (attempts, once_each) = (self.attempts("all"), [1, 1, 1, 0]);
+        let sent = matches!(self.row.bad, Bad::Fault(_));
+        (sent && attempts != once_each).then(|| format!("all bad: attempts {attempts:?}, expected {once_each:?}"))
     }
 
     /// A text that is itself a JSON-RPC error may reach the client as it is.
@@ -298,4 +303,50 @@ async fn a_name_that_does_not_resolve_is_passed_over() {
         assert_eq!(reply.status, 200, "{chain}: {}", reply.text());
     }
     assert_eq!(good.counts().requests, 4);
+}
+
+/// They get fewer attempts than others, since each may be expensive; what fails at once costs nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_calls_pass_providers_that_refuse() {
+    let calls = [
+        ("eth_getLogs", json!([{"fromBlock": "0x1", "toBlock": "0x2"}])),
+        ("eth_estimateGas", json!([{"from": ACCOUNT, "to": ACCOUNT}])),
+        ("debug_traceTransaction", json!([format!("0x{:064x}", 1)])),
+    ];
+    let bads =
+        [Bad::Door(Door::Refusing), Bad::Fault(Fault::text(503, "")), Bad::Fault(Fault::rpc(-32603, "Internal error"))];
+    let (mut config, mut stands) = (Config::new(), Vec::new());
+    for (number, bad) in (1..).zip(&bads) {
+        for (index, (method, params)) in (0..).zip(&calls) {
+            let chain_id = number * 10 + index;
+            let mut chain = ChainConfig::new(&format!("chain{chain_id}"), chain_id);
+            let good = FaultProxy::without_node().await.unwrap();
+            good.set([Fault::result(json!("0x1"))]);
+            let mut refusing = Vec::new();
+            for name in ["a", "b"] {
+                let proxy = FaultProxy::without_node().await.unwrap();
+                match bad {
+                    Bad::Fault(fault) => proxy.set([fault.clone()]),
+                    Bad::Door(door) => proxy.door_is(*door).await.unwrap(),
+                }
+                chain = chain.provider(name, &proxy.url("/"));
+                refusing.push(proxy);
+            }
+            config = config.chain(chain.provider("good", &good.url("/")));
+            stands.push((chain_id, *method, params, good, refusing));
+        }
+    }
+    let mesh = Mesh::start(&config).await.unwrap();
+    for (chain_id, method, params, good, _refusing) in &stands {
+        for call in 1..=10 {
+            let answered = mesh.call(&format!("chain{chain_id}"), method, (*params).clone()).await.unwrap();
+            assert_eq!(
+                answered.result(),
+                Some(json!("0x1")),
+                "{method}, call {call} on {chain_id}: {}",
+                answered.text()
+            );
+            assert_eq!(good.count(method), call);
+        }
+    }
 }

@@ -1,11 +1,31 @@
 //! Nothing that comes out of Lasso holds a provider's path or key.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
-use lasso_tests::{Answer, ChainConfig, Config, Delivery, Door, Fault, FaultProxy, Mesh, Options, wait};
+use hyper::Method;
+use lasso_tests::{
+    Answer, ChainConfig, Config, Delivery, Door, Fault, FaultProxy, Mesh, Options, run_within, tools, wait,
+};
 use serde_json::json;
 
-const CANARIES: [&str; 3] = ["canary-path", "canary-query", "canary-header"];
+/// The last two are the client's own.
+const CANARIES: [&str; 5] =
+    ["canary-path", "canary-query", "canary-header", "canary-client-header", "canary-client-query"];
+
+/// All that Envoy's admin port shows, but `/config_dump` and `/init_dump`: they are the configuration itself, keys and all.
+const PAGES: [&str; 11] = [
+    "/stats",
+    "/stats?format=json",
+    "/stats?format=html",
+    "/stats/prometheus",
+    "/clusters",
+    "/clusters?format=json",
+    "/listeners?format=json",
+    "/server_info",
+    "/certs",
+    "/runtime",
+    "/contention",
+];
 
 struct Stand {
     first: FaultProxy,
@@ -37,7 +57,9 @@ impl Stand {
     }
 
     async fn ask_with(&mut self, path: &str, body: String) {
-        let answered = self.mesh.post(path, body).await.unwrap();
+        let headers = [("content-type", "application/json"), ("authorization", "Bearer canary-client-header")];
+        let url = self.mesh.url(path);
+        let answered = self.mesh.client().send(Method::POST, &url, &headers, body).await.unwrap();
         self.out.push(format!("{:?}\n{}", answered.headers, answered.text()));
     }
 
@@ -47,7 +69,12 @@ impl Stand {
         let logged = || self.mesh.access_log().lines().filter(|line| line.contains("\"POST\"")).count() >= asked;
         wait::until_true("every request to be in the access log", Duration::from_secs(15), logged).await.unwrap();
         self.out.extend([self.mesh.access_log(), self.mesh.envoy_log(), self.mesh.control_plane_log()]);
-        for page in ["/stats", "/stats/prometheus", "/clusters", "/listeners"] {
+        let mut check = Command::new(tools::lasso().unwrap());
+        check.arg("check").arg(self.mesh.scratch().file("lasso.yaml"));
+        let checked = run_within(Duration::from_secs(20), check).await.unwrap();
+        assert!(checked.status.success(), "{checked:?}");
+        self.out.push(String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned());
+        for page in PAGES {
             self.out.push(self.mesh.admin(page).await.unwrap());
         }
     }
@@ -81,7 +108,12 @@ async fn keys_are_in_nothing_that_comes_out() {
         stand.ask(&format!("/rpc/{path}"), method).await;
     }
     let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"eth_gasPrice"},{"jsonrpc":"2.0","id":2,"method":"eth_call"}]"#;
-    stand.ask_with("/rpc/ethereum", batch.to_owned()).await;
+    for body in [batch, "{", "[]", r#"{"jsonrpc":"2.0","id":1,"method":"eth_accounts"}"#] {
+        stand.ask_with("/rpc/ethereum", body.to_owned()).await;
+    }
+    for path in ["/rpc/ethereum?key=canary-client-query&include_meta=headers", "/elsewhere?key=canary-client-query"] {
+        stand.ask(path, "eth_gasPrice").await;
+    }
     stand.collect().await;
     assert!(
         stand.first.requests().iter().any(|request| request.path.contains("canary-path")),

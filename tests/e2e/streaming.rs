@@ -19,7 +19,7 @@ async fn large_answers_stream_and_take_no_memory() {
         assert_eq!(answered.body.len(), LARGE + r#"{"jsonrpc":"2.0","id":1,"result":"0x"}"#.len());
         assert!(answered.body.ends_with(b"aa\"}"));
     }
-    let (_, before) = mesh.envoy().memory().unwrap();
+    let (_, before) = mesh.envoy().process().memory().unwrap();
     let mut at_once = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let mesh = Arc::clone(&mesh);
@@ -31,7 +31,7 @@ async fn large_answers_stream_and_take_no_memory() {
     for length in at_once.join_all().await {
         assert!(length > LARGE);
     }
-    let (_, after) = mesh.envoy().memory().unwrap();
+    let (_, after) = mesh.envoy().process().memory().unwrap();
     // Eight answers of 20 MB at once: 160 MB if they were held, a few buffers of 1 MiB if they stream.
     assert!(after < before + 48_000_000, "Envoy's memory went from {before} to {after} bytes");
 }

@@ -29,6 +29,16 @@ async fn a_write_that_never_left_goes_on() {
 }
 
 #[tokio::test]
+async fn a_write_whose_first_provider_is_gone_goes_on() {
+    let (first, second, mesh) = stand().await;
+    first.door_is(Door::Gone).await.unwrap();
+    let (result, _, text) = write(&mesh).await;
+    assert_eq!(result, Some(json!("0xsecond")), "{text}");
+    assert_eq!((first.count(METHOD), second.count(METHOD)), (0, 1));
+    assert!(mesh.stat_sum("first/http.upstream_cx_connect_timeout").await.unwrap() > 0, "connecting did not time out");
+}
+
+#[tokio::test]
 async fn a_write_that_left_is_never_sent_again() {
     let table = [
         ("reset before headers", Fault::answer(Answer::Reset)),

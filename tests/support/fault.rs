@@ -44,7 +44,7 @@ pub enum Answer {
         #[serde(default)]
         body: String,
     },
-    /// A JSON-RPC error; in a batch, for each item that the fault applies to.
+    /// A JSON-RPC error; in a batch, for each item that the fault applies to (the others have no answer where there is no node).
     Error {
         /// HTTP status.
         status: u16,

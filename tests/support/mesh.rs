@@ -1,22 +1,20 @@
 //! Envoy with our filter, rendered from a `lasso.yaml`.
 //!
 //! Duty: write the configuration, render it with `lasso`, start Envoy (and the control plane where asked), wait until it serves.
-//! Invariant: ports are free ones; Envoy runs without hot restart; everything it printed and logged is in the [`Scratch`] folder.
+//! Invariant: ports are free ones; everything Envoy and the control plane printed and logged is in the [`Scratch`] folder.
+//! Leaves to others: asking Envoy ([`Envoy`]).
 
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     path::PathBuf,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use crate::{Answered, Client, Config, Process, Scratch, free_port, process::read_lossy, tools};
-
-const STARTS_WITHIN: Duration = Duration::from_secs(30);
+use crate::{Answered, Client, Config, Envoy, Process, Scratch, envoy::Ports, free_port, process::read_lossy, tools};
 
 /// How a mesh is started.
 #[derive(Debug, Clone)]
@@ -27,11 +25,13 @@ pub struct Options {
     pub filter: Option<PathBuf>,
     /// Whether `lasso serve` feeds Envoy; else Envoy runs on a rendered file alone.
     pub control_plane: bool,
+    /// PEM of the authorities that providers' certificates must come from; absent: the system's.
+    pub ca_bundle: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { concurrency: 1, filter: None, control_plane: false }
+        Self { concurrency: 1, filter: None, control_plane: false, ca_bundle: None }
     }
 }
 
@@ -39,12 +39,40 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Mesh {
     // Fields are dropped in this order: Envoy first, the folder last.
-    envoy: Process,
+    envoy: Envoy,
     control_plane: Option<Process>,
-    rpc: u16,
-    admin: u16,
-    client: Client,
+    place: Place,
     scratch: Scratch,
+}
+
+/// What stays the same when the control plane starts again.
+#[derive(Debug)]
+struct Place {
+    rpc: u16,
+    xds: u16,
+    /// Arguments of `lasso serve` and `lasso render envoy` about this machine.
+    site: Vec<PathBuf>,
+}
+
+impl Place {
+    fn new(options: &Options, scratch: &Scratch) -> anyhow::Result<Self> {
+        let filter = match &options.filter {
+            Some(filter) => filter.clone(),
+            None => tools::filter()?,
+        };
+        let mut site = vec!["--filter".into(), filter, "--access-log".into(), scratch.file("access.log")];
+        if let Some(pem) = &options.ca_bundle {
+            site.extend(["--ca-bundle".into(), scratch.write("authorities.pem", pem)?]);
+        }
+        Ok(Self { rpc: free_port(), xds: free_port(), site })
+    }
+
+    fn serve(&self, config: &Config, scratch: &Scratch) -> anyhow::Result<Process> {
+        let file = scratch.write("lasso.yaml", &config.yaml(self.rpc, self.xds))?;
+        let mut serve = Command::new(tools::lasso()?);
+        serve.arg("serve").arg(&file).args(&self.site);
+        Process::start("lasso", &mut serve, scratch)
+    }
 }
 
 impl Mesh {
@@ -56,93 +84,75 @@ impl Mesh {
     /// A mesh started so.
     pub async fn start_with(config: &Config, options: &Options) -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
-        let (rpc, admin, xds) = (free_port(), free_port(), free_port());
-        let file = scratch.write("lasso.yaml", &config.yaml(rpc, xds))?;
-        let filter = match &options.filter {
-            Some(filter) => filter.clone(),
-            None => tools::filter()?,
-        };
-        let lasso = tools::lasso()?;
-        let site = |command: &mut Command| {
-            command.arg("--filter").arg(&filter).arg("--access-log").arg(scratch.file("access.log"));
-        };
-        let mut render = Command::new(&lasso);
+        let place = Place::new(options, &scratch)?;
+        let ports = Ports { rpc: place.rpc, admin: free_port() };
+        let file = scratch.write("lasso.yaml", &config.yaml(place.rpc, place.xds))?;
+        let mut render = Command::new(tools::lasso()?);
         let control_plane = if options.control_plane {
-            let mut serve = Command::new(&lasso);
-            serve.arg("serve").arg(&file);
-            site(&mut serve);
             render.args(["render", "bootstrap"]).arg(&file);
-            Some(Process::start("lasso", &mut serve, &scratch)?)
+            Some(place.serve(config, &scratch)?)
         } else {
-            render.args(["render", "envoy"]).arg(&file);
-            site(&mut render);
+            render.args(["render", "envoy"]).arg(&file).args(&place.site);
             None
         };
-        render.args(["--admin", &format!("127.0.0.1:{admin}")]);
+        render.args(["--admin", &format!("127.0.0.1:{}", ports.admin)]);
         let rendered = render_to(&mut render, &scratch)?;
-        let mut command = Command::new(tools::envoy()?);
-        command.arg("-c").arg(&rendered).args(["--disable-hot-restart", "-l", "warning"]);
-        command.args(["--concurrency", &options.concurrency.to_string()]);
-        let envoy = Process::start("envoy", &mut command, &scratch)?;
-        let mut mesh = Self { envoy, control_plane, rpc, admin, client: Client::new(), scratch };
-        if let Err(error) = mesh.serves().await {
+        let envoy = Envoy::start("envoy", &rendered, ports, options.concurrency, &scratch)?;
+        let mut mesh = Self { envoy, control_plane, place, scratch };
+        if let Err(error) = mesh.envoy.serves(mesh.control_plane.as_ref()).await {
             mesh.scratch.keep();
             return Err(error);
         }
         Ok(mesh)
     }
 
-    async fn serves(&self) -> anyhow::Result<()> {
-        let (client, health) = (&self.client, self.url("/healthz"));
-        let health = &health;
-        let look = || async move {
-            let lives = self.control_plane.as_ref().map_or(Ok(()), Process::must_live);
-            let serves = client.read(health).await.is_ok_and(|answered| answered.status == 200);
-            lives.err().map(Err).or_else(|| serves.then_some(Ok(())))
-        };
-        self.envoy.until("Envoy to serve /healthz", STARTS_WITHIN, look).await?
+    /// One more Envoy on the same control plane: `envoy/mesh.yaml`, with ports of its own and an admin port.
+    pub async fn own_listener_beside(&self) -> anyhow::Result<Envoy> {
+        let ports = Ports { rpc: free_port(), admin: free_port() };
+        let text = fs::read_to_string(tools::root().join("envoy/mesh.yaml"))?;
+        let text = with_port(&text, 10_000, ports.rpc)?;
+        let text = with_port(&text, 18_000, self.place.xds)?;
+        let admin =
+            format!("\nadmin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}\n", ports.admin);
+        let file = self.scratch.write("mesh.yaml", &(text + &admin))?;
+        let envoy = Envoy::start("envoy-mesh", &file, ports, 1, &self.scratch)?;
+        envoy.serves(self.control_plane.as_ref()).await?;
+        Ok(envoy)
     }
 
     /// A URL of the listener.
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.rpc)
+        self.envoy.url(path)
     }
 
     /// One call on a chain, by its default strategy.
     pub async fn call(&self, chain: &str, method: &str, params: Value) -> anyhow::Result<Answered> {
-        self.client.call(&self.url(&format!("/rpc/{chain}")), method, params).await
+        self.envoy.call(chain, method, params).await
     }
 
     /// A body as it stands, to a path.
     pub async fn post(&self, path: &str, body: impl Into<bytes::Bytes>) -> anyhow::Result<Answered> {
-        self.client.post(&self.url(path), body).await
+        self.envoy.post(path, body).await
     }
 
     /// The client it is asked with.
     pub fn client(&self) -> &Client {
-        &self.client
+        self.envoy.client()
     }
 
     /// All counters and gauges that are not zero.
     pub async fn stats(&self) -> anyhow::Result<BTreeMap<String, u64>> {
-        let page = self.admin("/stats?usedonly").await?;
-        let line = |line: &str| {
-            let (name, value) = line.rsplit_once(": ")?;
-            Some((name.to_owned(), value.parse().ok()?))
-        };
-        Ok(page.lines().filter_map(line).collect())
+        self.envoy.stats().await
     }
 
     /// The sum of all counters whose name ends so.
     pub async fn stat_sum(&self, suffix: &str) -> anyhow::Result<u64> {
-        Ok(self.stats().await?.iter().filter(|(name, _)| name.ends_with(suffix)).map(|(_, value)| value).sum())
+        self.envoy.stat_sum(suffix).await
     }
 
     /// A page of Envoy's admin port.
     pub async fn admin(&self, path: &str) -> anyhow::Result<String> {
-        let answered = self.client.read(&format!("http://127.0.0.1:{}{path}", self.admin)).await?;
-        ensure!(answered.status == 200, "Envoy's admin port said {} to {path}", answered.status);
-        Ok(answered.text())
+        self.envoy.admin(path).await
     }
 
     /// Everything Envoy printed.
@@ -155,7 +165,7 @@ impl Mesh {
         read_lossy(&self.scratch.file("access.log"))
     }
 
-    /// Everything the control plane printed.
+    /// Everything the control plane printed since it was last started.
     pub fn control_plane_log(&self) -> String {
         self.control_plane.as_ref().map(Process::log).unwrap_or_default()
     }
@@ -165,10 +175,30 @@ impl Mesh {
         drop(self.control_plane.take());
     }
 
-    /// Envoy's process.
-    pub fn envoy(&self) -> &Process {
+    /// Ends the control plane as an operator would, and starts it with another configuration.
+    pub fn restart_control_plane(&mut self, config: &Config) -> anyhow::Result<()> {
+        if let Some(mut control_plane) = self.control_plane.take() {
+            control_plane.stop();
+        }
+        self.control_plane = Some(self.place.serve(config, &self.scratch)?);
+        Ok(())
+    }
+
+    /// Envoy.
+    pub fn envoy(&self) -> &Envoy {
         &self.envoy
     }
+
+    /// Where its configuration and logs are.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+}
+
+fn with_port(text: &str, documented: u16, own: u16) -> anyhow::Result<String> {
+    let place = format!("port_value: {documented}}}");
+    ensure!(text.matches(&place).count() == 1, "the file does not have `{place}` once");
+    Ok(text.replace(&place, &format!("port_value: {own}}}")))
 }
 
 fn render_to(render: &mut Command, scratch: &Scratch) -> anyhow::Result<PathBuf> {

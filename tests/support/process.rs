@@ -8,7 +8,7 @@ use std::{
     io::Read as _,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use crate::wait;
 
@@ -161,11 +161,19 @@ impl Process {
         field("VmRSS:").zip(field("VmHWM:")).with_context(|| format!("no memory figures of {}", self.name))
     }
 
+    /// Sends it a signal by name.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        // The shell's own: a machine may lack the program of that name.
+        let kill = format!("kill -{name} \"$0\"");
+        let sent = Command::new("sh").args(["-c", &kill, &self.pid.to_string()]).status().context("cannot start sh")?;
+        ensure!(sent.success(), "cannot send {name} to {}: {sent}", self.name);
+        Ok(())
+    }
+
     /// Asks it to end, waits, insists.
     pub fn stop(&mut self) {
-        let pid = self.pid.to_string();
         if self.ended().is_none() {
-            let _ = Command::new("kill").args(["-TERM", &pid]).status();
+            let _ = self.signal("TERM");
             let asked = Instant::now();
             while self.ended().is_none() && asked.elapsed() < Duration::from_secs(3) {
                 std::thread::park_timeout(Duration::from_millis(10));
@@ -191,6 +199,18 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Runs a program to its end, at most `within`, and gives what it printed.
+pub async fn run_within(within: Duration, command: Command) -> anyhow::Result<Output> {
+    let what = format!("{command:?}");
+    let mut command = tokio::process::Command::from(command);
+    // It ends with this wait.
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let ended = tokio::time::timeout(within, command.output()).await;
+    ended
+        .with_context(|| format!("{what} did not end within {within:?}"))?
+        .with_context(|| format!("cannot run {what}"))
 }
 
 /// A shell that kills `pid` when our end of its pipe closes, which the system does for us when we cannot.
