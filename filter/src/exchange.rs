@@ -141,9 +141,6 @@ pub struct Exchange {
     last_error: Option<Vec<u8>>,
 }
 
-/// An attempt that failed within this counts as fast: it cost the client next to nothing.
-const FAST: Micros = Micros(100_000);
-
 impl Exchange {
     /// An exchange before its first attempt.
     #[must_use]
@@ -190,7 +187,7 @@ impl Exchange {
 
     fn may_continue(&self) -> bool {
         let made = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
-        let all_fast = self.attempts.iter().all(|attempt| attempt.latency <= FAST);
+        let all_fast = self.attempts.iter().all(|attempt| attempt.latency <= Attempts::FAST.as_micros());
         // A call that is sent once goes on past candidates that it never reached: those are not attempts.
         let made = if self.plan.attempts == Attempts::Once { 0 } else { made };
         self.next < self.plan.candidates.len() && self.plan.attempts.may_continue(made, all_fast)
@@ -203,6 +200,13 @@ impl Exchange {
             Attempts::Once => self.plan.deadline,
             Attempts::Replay | Attempts::Heavy => self.plan.per_try,
         }
+    }
+
+    /// Milliseconds that another attempt may take: its own time, or what is left of the request's. `None` when nothing is.
+    #[must_use]
+    pub fn time_for_another(&self, now: Moment) -> Option<u32> {
+        let left = self.plan.deadline.0.saturating_sub(now.since(self.started).0 / 1_000);
+        u32::try_from(left.min(self.per_try().0)).ok().filter(|left| *left > 0)
     }
 
     /// Whether the running attempt has used up its time.

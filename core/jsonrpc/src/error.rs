@@ -139,6 +139,11 @@ impl RpcError {
         Self::new(INTERNAL, "too many bytes are held for calls under way, try again")
     }
 
+    /// The answer to an item of a batch is longer than an answer to a batch may be. HTTP 200.
+    pub fn answer_too_large(most: usize) -> Self {
+        Self::new(INTERNAL, format!("the answer exceeds {most} bytes, the most in a batch; ask for it alone"))
+    }
+
     fn unknown<S: AsRef<str>>(kind: &str, plural: &str, asked: &str, known: impl IntoIterator<Item = S>) -> Self {
         let known: Vec<String> = known.into_iter().map(|name| name.as_ref().to_owned()).collect();
         let listed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

@@ -253,7 +253,7 @@ impl Planner<'_> {
         self.weigh(ledger, rows, per_try);
         self.rank(ledger, rows, turned.degraded.is_some());
         let front = match self.lead {
-            Some(lead) => follow(rows, lead, turned.degraded.is_some()),
+            Some(lead) => follow(rows, lead, turned.degraded.is_some(), self.question.target.provider),
             None => self.put_in_front(ledger, rows, turned.degraded.is_some()),
         };
         Ok(self.finish(ledger, rows, turned, per_try, front))
@@ -366,10 +366,11 @@ impl Planner<'_> {
     }
 }
 
-/// The lead's order; those that it does not have come last. Says why the first stands in front, if the lead put it there.
-fn follow(rows: &mut [Row], lead: &Plan, degraded: bool) -> Option<Why> {
+/// The provider that the client named, then the lead's order; those that it does not have come last. Says why the first stands in front, if the lead put it there.
+fn follow(rows: &mut [Row], lead: &Plan, degraded: bool, pinned: Option<usize>) -> Option<Why> {
     let place = |row: &Row| lead.candidates.iter().position(|candidate| candidate.channel == row.channel);
-    rows.sort_by_key(|row| (if degraded { row.badness } else { 0 }, place(row).unwrap_or(usize::MAX)));
+    let other = |row: &Row| pinned.is_some_and(|pinned| usize::from(row.provider) != pinned);
+    rows.sort_by_key(|row| (other(row), if degraded { row.badness } else { 0 }, place(row).unwrap_or(usize::MAX)));
     let (first, front) = (rows.first()?, lead.candidates.first()?);
     (first.channel == front.channel).then_some(front.why)
 }

@@ -33,7 +33,7 @@ use crate::worker::Worker;
 pub const MOST_IN_FLIGHT: usize = 4;
 /// Items in a part when a provider declares nothing: what ethers sends by default.
 pub const PART_ITEMS: usize = 100;
-/// A part is halved this often for one channel; then it is that channel's failure.
+/// A part that breaks is halved this often for one channel; then it is that channel's failure. One that is refused is halved until it is a single call.
 pub const MOST_HALVINGS: u32 = 4;
 /// A longer answer fails its part.
 pub const MOST_ANSWER_BYTES: usize = 8 * 1024 * 1024;
@@ -271,7 +271,9 @@ impl Batch {
 
     fn put(&mut self, worker: &mut Worker, index: usize, raw: &str, write: fn(&str, &str) -> Vec<u8>) {
         // Twice: as it waits, and in the client's body.
-        if !self.hold(worker, raw.len().saturating_mul(2)) {
+        let held = self.hold(worker, raw.len().saturating_mul(2));
+        // What happened to a write is told whatever it takes: "try again" would be a lie.
+        if !held && self.open(index).is_none_or(|open| open.replayable) {
             return self.refuse(index, &RpcError::no_room());
         }
         if let Some(item) = self.items.get_mut(index) {

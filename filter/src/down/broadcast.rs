@@ -94,7 +94,7 @@ impl<H: Host> Down<H> {
     }
 
     fn send_copy(&self, broadcast: &Broadcast, part: &mut Exchange, now: Moment) -> Option<u32> {
-        let timeout_ms = u32::try_from(part.per_try().0).unwrap_or(u32::MAX);
+        let timeout_ms = part.time_for_another(now)?;
         let channel = part.begin(&mut self.worker.borrow_mut(), now)?;
         send(&self.host, part.catalog.channel(channel)?, &broadcast.exchange.borrow().ask.body, timeout_ms)
     }
@@ -112,7 +112,7 @@ impl<H: Host> Down<H> {
         let envelope = || dispatched_envelope(&self.host);
         let (step, verdict) = {
             let mut worker = self.worker.borrow_mut();
-            let step = match lost(answered, &body, part.timed_out(now)) {
+            let step = match lost(&self.host, answered, &body, part.timed_out(now)) {
                 Some(failure) => part.unanswered(&mut worker, now, failure),
                 None => {
                     let complete = body.len() <= HELD_BYTES;

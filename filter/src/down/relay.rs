@@ -31,8 +31,8 @@ impl<H: Host> Down<H> {
             let token = {
                 let mut worker = self.worker.borrow_mut();
                 let mut exchange = exchange.borrow_mut();
+                let Some(timeout_ms) = exchange.time_for_another(now) else { break };
                 let Some(index) = exchange.begin(&mut worker, now) else { break };
-                let timeout_ms = u32::try_from(exchange.per_try().0).unwrap_or(u32::MAX);
                 exchange
                     .catalog
                     .channel(index)
@@ -74,7 +74,7 @@ impl<H: Host> Down<H> {
         let step = {
             let mut worker = self.worker.borrow_mut();
             let mut exchange = exchange.borrow_mut();
-            match lost(answered, &body, exchange.timed_out(now)) {
+            match lost(&self.host, answered, &body, exchange.timed_out(now)) {
                 Some(failure) => exchange.unanswered(&mut worker, now, failure),
                 None => {
                     let complete = body.len() <= HELD_BYTES;
@@ -98,8 +98,8 @@ impl<H: Host> Down<H> {
 }
 
 /// Why a sub-request has no provider's answer, if it has none: Envoy answers for those it could not reach, in its own words. A clock is no witness: what
-/// came in the last milliseconds came in time.
-pub(super) fn lost(answered: bool, body: &[u8], out_of_time: bool) -> Option<Failure> {
+/// came in the last milliseconds came in time. A provider behind an Envoy of its own uses the same words, but its replies have a server and a date.
+pub(super) fn lost<H: Host>(host: &H, answered: bool, body: &[u8], out_of_time: bool) -> Option<Failure> {
     const NO_HOST: &[u8] = b"no healthy upstream";
     const OUT_OF_TIME: &[u8] = b"upstream request timeout";
     const NOT_REACHED: &[u8] = b"upstream connect error or disconnect/reset before headers";
@@ -108,14 +108,15 @@ pub(super) fn lost(answered: bool, body: &[u8], out_of_time: bool) -> Option<Fai
     if !answered {
         return Some(if out_of_time { Failure::Timeout } else { Failure::Reset });
     }
+    let envoys = body == NO_HOST || body == OUT_OF_TIME || body.starts_with(NOT_REACHED);
+    if !envoys || ["server", "date"].iter().any(|name| host.dispatched_header(name).is_some()) {
+        return None;
+    }
     if body == NO_HOST {
         return Some(Failure::Connect);
     }
     if body == OUT_OF_TIME {
         return Some(Failure::Timeout);
-    }
-    if !body.starts_with(NOT_REACHED) {
-        return None;
     }
     // What follows a comma is the transport's own text.
     let text = String::from_utf8_lossy(body);

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use lasso_jsonrpc::Malformed;
 use lasso_jsonrpc::block::Blocks;
+use lasso_jsonrpc::error::RpcError;
 use lasso_jsonrpc::id::Id;
 use lasso_jsonrpc::method::{FilterOp, Method};
 use lasso_jsonrpc::response::{Reply, read, read_batch};
@@ -59,13 +60,19 @@ impl<H: Host> Down<H> {
         let oversized = size > MOST_ANSWER_BYTES;
         let body = if answered && !oversized { self.host.dispatched_body(size) } else { Vec::new() };
         let out_of_time = now.since(flight.sent).0 / 1_000 + SLACK_MS >= flight.timeout_ms;
-        let failure = if oversized { Some(Failure::Reset) } else { lost(answered, &body, out_of_time) };
+        let failure = if oversized { Some(Failure::Reset) } else { lost(&self.host, answered, &body, out_of_time) };
         match failure {
             Some(failure) => {
                 // No status and no connect error: it died for its size, or the connection broke under it.
                 let sizeable = failure == Failure::Reset && (oversized || !answered);
                 if sizeable && halve(batch, &flight, false) {
                     batch.settle_plain(worker, &flight, &excused(&unreached(failure)), now);
+                } else if oversized {
+                    // The bound is ours, so it says nothing about the channel, and another would answer as much.
+                    batch.settle_plain(worker, &flight, &excused(&unreached(failure)), now);
+                    for index in &flight.part.items {
+                        batch.refuse(*index, &RpcError::answer_too_large(MOST_ANSWER_BYTES));
+                    }
                 } else {
                     part_lost(batch, worker, flight, failure, now);
                 }
@@ -137,7 +144,7 @@ fn sort_whole(
         rules,
         ..observed(&Method::of("batch"), &Blocks::None, envelope)
     });
-    // A provider that takes fewer items says so in many ways; all of them are calls that it takes one by one.
+    // A provider that takes fewer items says so in many ways; the items are looked at one by one where that is the reason.
     let about_size =
         matches!(verdict.row, Row::InvalidRequest | Row::UnknownServerError | Row::UnknownError | Row::RangeTooLarge)
             || matches!(verdict.row, Row::InvalidParamsText | Row::InvalidParamsCode);
@@ -300,7 +307,9 @@ fn provider<'c>(batch: &Batch, catalog: &'c lasso_routing::Catalog, flight: &Fli
 fn halve(batch: &mut Batch, flight: &Flight, refused: bool) -> bool {
     let part = &flight.part;
     let replayable = |index: &usize| batch.open(*index).is_some_and(|open| open.replayable);
-    if part.items.len() < 2 || part.halvings >= MOST_HALVINGS || !part.items.iter().all(replayable) {
+    // One that says that it takes fewer takes one at last; one that breaks may break for another reason.
+    let enough = !refused && part.halvings >= MOST_HALVINGS;
+    if part.items.len() < 2 || enough || !part.items.iter().all(replayable) {
         return false;
     }
     let size = part.items.len().div_ceil(2);

@@ -210,6 +210,7 @@ const FROM_PROVIDERS: &[&str] = &[
     "content-type",
     "set-cookie",
     "alt-svc",
+    "location",
     "link",
     "via",
     "x-powered-by",

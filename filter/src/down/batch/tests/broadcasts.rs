@@ -74,3 +74,11 @@ fn a_broadcast_that_finds_no_room_is_not_sent() {
     assert_eq!(request.asked(), "");
     assert_eq!(request.reply()["error"]["code"], -32603);
 }
+
+#[test]
+fn another_copy_has_what_is_left_of_the_deadline() {
+    let mut request = Request::with(broadcasting(2), &transaction());
+    request.envoy.pass(4_900);
+    request.answered(1, "503", REFUSED);
+    assert_eq!(request.dispatched()[2].timeout_ms, 100);
+}

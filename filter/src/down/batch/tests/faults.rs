@@ -131,3 +131,31 @@ fn a_provider_that_lacks_a_method_is_known_to_once_another_answered() {
     request.replied(2, &json!([result(0, json!([]))]));
     assert_eq!(Request::with(shared, &items).asked(), "b");
 }
+
+#[test]
+fn the_words_of_a_providers_own_envoy_do_not_say_that_a_write_never_left() {
+    for words in [REFUSED, "no healthy upstream", TIMEOUT] {
+        let mut request = Request::new(&batch(&["eth_sendRawTransaction"]));
+        request.envoy.respond("503", words);
+        request.envoy.0.response.borrow_mut().insert("server".into(), "istio-envoy".into());
+        request.down.dispatched(1, true, words.len());
+        assert_eq!(request.asked(), "a", "{words}");
+        assert_eq!(request.reply()[0]["error"]["message"], "dispatch outcome is indeterminate", "{words}");
+    }
+}
+
+#[test]
+fn a_named_provider_is_asked_first_for_each_item_that_it_can_serve() {
+    let shared = worker_with(&|spec| {
+        spec["profiles"][0]["chains"][0]["providers"][2]["capabilities"] =
+            json!({"unsupported_methods": ["eth_getLogs"]});
+    });
+    let items = batch(&["eth_getLogs", "eth_gasPrice"]);
+    let request = Request::to(shared, "/rpc/ethereum?provider=c&allow_failover=true", &items);
+    let to = |method: &str| {
+        let sent = request.dispatched().into_iter().find(|sent| sent.body.contains(method));
+        sent.map(|sent| sent.cluster)
+    };
+    assert_eq!(to("eth_gasPrice"), Some(cluster("c")));
+    assert_ne!(to("eth_getLogs"), Some(cluster("c")));
+}

@@ -100,3 +100,42 @@ fn what_was_held_is_given_back_when_the_client_goes_away() {
     request.down.done();
     assert!(shared.borrow_mut().reserve(MOST_KEPT));
 }
+
+#[test]
+fn an_answer_over_the_bound_blames_nobody_and_is_fetched_once() {
+    let shared = worker();
+    for turn in 0..6 {
+        let mut request = Request::later(&shared, "/rpc/ethereum", turn * 200_000, &batch(&[READ]));
+        request.envoy.respond("200", "");
+        request.down.dispatched(1, true, 8 * 1024 * 1024 + 1);
+        assert_eq!(request.asked(), "a");
+        let said = request.reply()[0]["error"]["message"].as_str().unwrap().to_owned();
+        assert!(said.starts_with("the answer exceeds 8388608 bytes"), "{said}");
+        assert_eq!(request.breaker("a"), "closed");
+    }
+}
+
+#[test]
+fn a_provider_that_takes_single_calls_only_is_given_single_calls() {
+    let items = batch(&[READ; 40]);
+    let mut request = Request::to(worker(), "/rpc/ethereum/a", &items);
+    let mut token = 0;
+    while request.is_open() {
+        token += 1;
+        let asked: Vec<Value> = serde_json::from_str(&request.dispatched()[token as usize - 1].body).unwrap();
+        match asked.len() {
+            1 => request.replied(token, &json!([result(0, "0x1")])),
+            _ => request.answered(token, "200", &error(Value::Null, -32600, "batch too large").to_string()),
+        }
+    }
+    assert!(request.reply().as_array().unwrap().iter().all(|item| item["result"] == "0x1"));
+}
+
+#[test]
+fn what_became_of_a_write_is_told_although_there_is_no_room() {
+    let mut request = Request::new(&batch(&["eth_sendRawTransaction"]));
+    assert!(request.worker.borrow_mut().reserve(MOST_KEPT - 1_000));
+    let hash = format!("0x{}", "ab".repeat(1_000));
+    request.replied(1, &json!([result(0, hash.as_str())]));
+    assert_eq!(request.reply(), json!([result(1, hash)]));
+}
