@@ -359,7 +359,8 @@ impl Exchange {
         }
         let last = self.attempts.last().and_then(|attempt| attempt.verdict);
         let sent = |verdict: Verdict| !matches!(verdict.next, Next::Another);
-        if self.plan.attempts == Attempts::Once && last.is_some_and(sent) {
+        // A filter that was or was not made is nobody's loss: it is a failure like any other.
+        if self.plan.attempts == Attempts::Once && self.ask.filter.is_none() && last.is_some_and(sent) {
             return Failed { body: reply::error(&self.ask.id, &RpcError::indeterminate()), indeterminate: true };
         }
         let made = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
@@ -369,7 +370,10 @@ impl Exchange {
             let chain = self.catalog.chain(self.plan.chain).map_or("", |chain| chain.id());
             RpcError::all_failed(&self.ask.method, chain, made)
         };
-        determinate(reply::error(&self.ask.id, &error))
+        let channel = |attempt: &Attempt| self.catalog.channel(attempt.channel).map_or("", Channel::id);
+        let reason = |attempt: &Attempt| attempt.verdict.map_or("unanswered", |verdict| verdict.row.name());
+        let reasons = self.attempts.iter().map(|attempt| (channel(attempt), reason(attempt)));
+        determinate(reply::error(&self.ask.id, &error.because(reasons)))
     }
 
     /// Whether [`Exchange::conclude`] has anything to do: not after one attempt that was answered, which is nearly always.

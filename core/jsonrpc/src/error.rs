@@ -108,8 +108,7 @@ impl RpcError {
         reasons: impl IntoIterator<Item = (C, R)>,
         retry_after_ms: u64,
     ) -> Self {
-        let reasons: serde_json::Map<String, Value> =
-            reasons.into_iter().map(|(channel, reason)| (channel.into(), reason.into())).collect();
+        let reasons = by_channel(reasons);
         Self::new(SERVER, format!("no channel can serve {method} on {chain}"))
             .with(json!({ "reasons": reasons, "retry_after_ms": retry_after_ms }))
     }
@@ -122,6 +121,13 @@ impl RpcError {
     /// The total deadline is over. HTTP 200.
     pub fn deadline(after_ms: u64, attempts: u32) -> Self {
         Self::new(SERVER, format!("deadline exhausted after {after_ms}ms, {attempts} attempts"))
+    }
+
+    /// Says why, by channel, in `data.reasons`.
+    #[must_use]
+    pub fn because<C: Into<String>, R: Into<Value>>(self, reasons: impl IntoIterator<Item = (C, R)>) -> Self {
+        let reasons = by_channel(reasons);
+        self.with(json!({ "reasons": reasons }))
     }
 
     /// The filter id in the call belongs to a channel that is not there any more. HTTP 200; the words are geth's, clients look for them.
@@ -183,6 +189,10 @@ pub fn write_result(id: &str, result_raw: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(br#","result":"#);
     out.extend_from_slice(result_raw.as_bytes());
     out.push(b'}');
+}
+
+fn by_channel<C: Into<String>, R: Into<Value>>(reasons: impl IntoIterator<Item = (C, R)>) -> Value {
+    reasons.into_iter().map(|(channel, reason)| (channel.into(), reason.into())).collect()
 }
 
 #[cfg(test)]

@@ -58,8 +58,8 @@ pub(super) const KEYS: &[Key] = &[
         "profiles.*.methods.timeouts",
         Shape::Table(Kind::Glob, Kind::Duration(100, 10 * MINUTE)),
         Is("{}"),
-        "Total deadline instead of the built-in one (3 s for light methods, 5 s for `eth_call` and \
-         `eth_getLogs`, 30 s and 45 s for traces, else 10 s).",
+        "Total deadline instead of the built-in one (3 s for light methods, 5 s for calls, logs, receipts of a \
+         block and transactions, 30 s and 45 s for traces, else 10 s).",
     ),
     now(
         "profiles.*.methods.strategies",
