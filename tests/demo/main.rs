@@ -133,6 +133,8 @@ impl Stack {
         let (lasso, filter) = (tools::lasso()?, tools::filter()?);
         let checked = Command::new(&lasso).arg("check").arg(config).output().context("cannot run lasso")?;
         ensure!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr).trim_end());
+        // What it warns of, like a provider that is left out: the log is no place to look for that.
+        std::io::stderr().write_all(&checked.stderr)?;
         let effective = String::from_utf8_lossy(&checked.stdout).into_owned();
         let (rpc, xds) = (listen(&effective, "rpc")?, listen(&effective, "xds")?);
         must_be_free(rpc, "listen.rpc of the configuration")?;
