@@ -78,6 +78,7 @@ async fn clients_see_no_header_of_a_provider() {
         .header("x-powered-by", "canary")
         .header("x-rpc-retry", "1")
         .header("access-control-allow-origin", "https://canary.example")
+        .header("location", "/v2/canary")
         .header("link", "<http://canary.example>")
         .header("alt-svc", "h3=\":443\"")
         .header("via", "1.1 canary");
