@@ -1,4 +1,5 @@
-//! What a plan costs: `cargo bench -p lasso-routing --bench rank` prints nanoseconds for each strategy over 10 channels.
+//! What a plan costs: `cargo bench -p lasso-routing --bench rank` prints nanoseconds for each strategy over 10 channels, for a worker that
+//! is alone and for one that follows the fleet's tables.
 
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark reads the clock")]
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
@@ -10,6 +11,8 @@ use lasso_jsonrpc::block::{BlockRef, Blocks, Tag};
 use lasso_jsonrpc::method::{Method, MethodClass};
 use lasso_routing::ledger::{End, Ledger};
 use lasso_routing::outcome::{Blame, Mark, Next, Row, Verdict};
+use lasso_routing::report::{Lesson, Limit};
+use lasso_routing::table::{BreakerView, Cell, ChannelView, Summary, Table};
 use lasso_routing::time::{Micros, Millis, Timestamp};
 use lasso_routing::{Catalog, Question, Strategy, plan};
 
@@ -47,14 +50,44 @@ fn median(mut samples: Vec<Duration>) -> Duration {
     samples.get(samples.len() / 2).copied().unwrap_or_default()
 }
 
+/// What the fleet says of every channel: evidence, a breaker, a mark that has ended, a limit that is not in the way.
+fn table(class: MethodClass) -> Table {
+    let id = |n: usize| -> Box<str> { format!("ethereum/p{n}/http").into() };
+    let summary =
+        Summary { mean: 22_000.0, weight: 64.0, successes: 64.0, p99: Some(Micros(40_000)), ..Summary::default() };
+    let cell = |n| Cell { profile: "public".into(), chain: "ethereum".into(), channel: id(n), class, summary };
+    let view = |n| ChannelView {
+        channel: id(n),
+        breaker: BreakerView::Closed,
+        opening: 3,
+        limited: Some(Millis::ZERO),
+        barred: None,
+    };
+    let lesson = |n| Lesson { channel: id(n), limit: Limit::Range(1_000), left: Millis::from_secs(3_600) };
+    Table {
+        full: true,
+        cells: (0..CHANNELS).map(cell).collect(),
+        channels: (0..CHANNELS).map(view).collect(),
+        lessons: (0..CHANNELS).map(lesson).collect(),
+        ..Table::default()
+    }
+}
+
 fn main() {
     let catalog = catalog();
+    for follows in [false, true] {
+        println!("{}", if follows { "following tables" } else { "alone" });
+        rank(&catalog, follows);
+    }
+}
+
+fn rank(catalog: &Catalog, follows: bool) {
     let method = Method::of("eth_blockNumber");
     let blocks = Blocks::At(BlockRef::Tag(Tag::Latest));
     let class = MethodClass::of(&method, &blocks);
     for strategy in Strategy::ALL {
         let path = format!("/rpc/{}/ethereum", strategy.name());
-        let target = lasso_routing::target::resolve(&catalog, "", &path, &|_| None).expect("the chain is there");
+        let target = lasso_routing::target::resolve(catalog, "", &path, &|_| None).expect("the chain is there");
         let mut ledger = Ledger::new(1);
         let mut now = Timestamp::from_millis(1_000_000);
         let done = Verdict {
@@ -69,8 +102,11 @@ fn main() {
         for seed in 0..u64::from(ROUNDS) {
             let question =
                 Question { target: &target, method: &method, class, blocks: &blocks, sticky: None, seed, now };
+            if follows && seed % 100 == 0 {
+                ledger.follow_table(&table(class), now);
+            }
             let start = std::time::Instant::now();
-            let Ok(plan) = plan(&catalog, &mut ledger, black_box(&question)) else { continue };
+            let Ok(plan) = plan(catalog, &mut ledger, black_box(&question)) else { continue };
             planning.push(start.elapsed());
             // Warm every channel, then follow the plan.
             let place = if seed < 1_000 { seed as usize % CHANNELS } else { 0 };

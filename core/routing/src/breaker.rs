@@ -8,11 +8,14 @@
 //! Closed opens on a *run* of failures in a row that has also lasted [`RUN_LENGTH`], or on a *ratio* over the last ten seconds. A run
 //! without a length opens at random at a thousand calls a second; the ratio is held to the same length, or one dropped connection
 //! with twenty streams on it would be a verdict. Failures of attempts that were under way when the run's first failure became known
-//! are that same failure and count as one with it.
+//! are that same failure and count as one with it. Silence is another matter: it has lasted since the attempt started or, if later, the
+//! last success, and each attempt that waited through it counts. So a provider that hangs under many calls at once is left as soon as
+//! the first few of them have timed out, and one that is only slow to some is not.
 //!
 //! Open lasts `min x 2^opens`, at most `max`, plus up to 5 % so that workers do not come back in step. Then trials, a few at a time;
 //! successes in a row close it, any failure opens it again for longer.
 
+mod fleet;
 mod last_resort;
 mod run;
 mod window;
@@ -23,8 +26,10 @@ mod tests;
 use crate::catalog::spec::BreakerSpec;
 use crate::chance::Chance;
 use crate::time::{Millis, Timestamp};
+pub use fleet::Kept;
 use last_resort::Slots;
 use run::Run;
+pub(crate) use run::beginning;
 use window::Window;
 
 /// How long a run of failures must have lasted before it opens.
@@ -217,6 +222,10 @@ pub struct Breaker {
     opens: u32,
     ever_opened: u32,
     closed_since: Option<Timestamp>,
+    /// Probes run: an opening ends when one has succeeded, not by the clock alone.
+    waits_for_probe: bool,
+    /// The last success that is known.
+    succeeded: Timestamp,
     run: Run,
     window: Window,
     slots: Slots,
@@ -230,6 +239,9 @@ enum Phase {
     Tripped {
         at: Timestamp,
         until: Timestamp,
+        because: Option<Category>,
+        /// A probe has succeeded since.
+        probed: bool,
         successes: u32,
         permits: u32,
         last_permit: Timestamp,
@@ -247,6 +259,8 @@ impl Breaker {
             opens: 0,
             ever_opened: 0,
             closed_since: None,
+            waits_for_probe: false,
+            succeeded: Timestamp::from_millis(0),
             run: Run::NONE,
             window: Window::EMPTY,
             slots: Slots::NEW,
@@ -263,7 +277,9 @@ impl Breaker {
     pub fn state(&self, now: Timestamp) -> State {
         match self.phase {
             Phase::Closed => State::Closed,
-            Phase::Tripped { until, .. } if now < until => State::Open { until },
+            Phase::Tripped { until, probed, .. } if now < until || (self.waits_for_probe && !probed) => {
+                State::Open { until }
+            }
             Phase::Tripped { .. } => State::HalfOpen,
         }
     }
@@ -340,11 +356,12 @@ impl Breaker {
             Signal::Ignore => None,
             Signal::Success => {
                 self.run = Run::NONE;
+                self.succeeded = self.succeeded.max(now);
                 self.window.success(now);
                 None
             }
             Signal::Failure(category) => {
-                self.run.failure(category, attempt, now);
+                self.run.failure(category, attempt, self.succeeded, now);
                 // An auth failure of one method only is an attempt of the window that neither helps nor hurts.
                 if category != Category::Auth || self.run.auth_methods() >= AUTH_METHODS {
                     self.window.failure(now);
@@ -394,8 +411,8 @@ impl Breaker {
     }
 
     fn half_open_now(&mut self, now: Timestamp) {
-        if let Phase::Tripped { until, successes, permits, .. } = &mut self.phase {
-            (*until, *successes, *permits) = (now, 0, 0);
+        if let Phase::Tripped { until, probed, successes, permits, .. } = &mut self.phase {
+            (*until, *probed, *successes, *permits) = (now, true, 0, 0);
         }
     }
 
@@ -403,16 +420,20 @@ impl Breaker {
         let Phase::Tripped { successes, .. } = &mut self.phase else {
             return None;
         };
-        *successes += 1;
+        *successes = successes.saturating_add(1);
         if *successes < self.policy.successes {
             return None;
         }
+        self.close(now);
+        Some(Transition::Closed)
+    }
+
+    const fn close(&mut self, now: Timestamp) {
         self.phase = Phase::Closed;
         self.closed_since = Some(now);
         self.run = Run::NONE;
         self.window = Window::EMPTY;
         self.slots = Slots::NEW;
-        Some(Transition::Closed)
     }
 
     fn open(&mut self, because: Category, now: Timestamp) -> Transition {
@@ -429,9 +450,13 @@ impl Breaker {
         let until = now.plus(Millis(doubled)).plus(jitter(doubled, self.seed, self.ever_opened));
         self.opens = self.opens.saturating_add(1);
         self.ever_opened = self.ever_opened.wrapping_add(1);
-        self.phase =
-            Phase::Tripped { at: now, until, successes: 0, permits: 0, last_permit: Timestamp::from_millis(0) };
+        self.trip_at(now, until, Some(because));
         Transition::Opened { until, because }
+    }
+
+    const fn trip_at(&mut self, at: Timestamp, until: Timestamp, because: Option<Category>) {
+        let last_permit = Timestamp::from_millis(0);
+        self.phase = Phase::Tripped { at, until, because, probed: false, successes: 0, permits: 0, last_permit };
     }
 }
 

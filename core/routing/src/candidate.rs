@@ -13,11 +13,12 @@ use need::Need;
 pub use reason::{Because, Degraded, Rejection};
 
 use crate::breaker::Admission;
-use crate::catalog::{Chain, Keyed, Member, Provider, Transport};
+use crate::catalog::{Chain, ChannelIdx, Keyed, Member, Provider, Transport};
 use crate::head::Head;
-use crate::ledger::{HeadView, Ledger, Limits, Look};
+use crate::ledger::{HeadView, Ledger, Limits, Look, Passage};
 use crate::plan::Question;
 use crate::strategy::{Row, Tier};
+use crate::table::Barred;
 use crate::time::Millis;
 
 /// One call and all that it is judged by.
@@ -31,6 +32,8 @@ pub(crate) struct Screening<'a> {
     /// By place.
     pub(crate) heads: &'a [Head],
     pub(crate) view: HeadView,
+    /// The channel whose trial this call shares with the one it goes along with.
+    pub(crate) trial: Option<ChannelIdx>,
     /// Prices matter to the strategy.
     pub(crate) priced: bool,
 }
@@ -62,6 +65,16 @@ impl Screening<'_> {
         turned
     }
 
+    /// Fills `rows` with the channel that a probe is for, whatever speaks against it.
+    pub(crate) fn probed(&self, rows: &mut Vec<Row>) {
+        rows.clear();
+        let http = self.members().filter(|(_, member)| member.transport == Transport::Http);
+        rows.extend(http.filter_map(|(place, member)| {
+            let look = self.look(member)?;
+            Some(self.row(place, member, &look, Tier::Closed, 0))
+        }));
+    }
+
     /// Those that the request does not rule out by pinning others.
     fn members(&self) -> impl Iterator<Item = (usize, &Member)> {
         let target = self.question.target;
@@ -73,7 +86,7 @@ impl Screening<'_> {
     }
 
     fn look(&self, member: &Member) -> Option<Look<'_>> {
-        self.ledger.look(member.channel, self.question.now)
+        self.ledger.look(member.channel, self.trial == Some(member.channel), self.question.now)
     }
 
     /// Filters 1 and 2.
@@ -84,11 +97,14 @@ impl Screening<'_> {
         if member.transport == Transport::Ws {
             return Err(Because::NotConnected);
         }
-        match look.admission {
-            Admission::Admitted if look.limited_until.is_some() => Ok(Tier::RateLimited),
-            Admission::Admitted => Ok(Tier::Closed),
-            Admission::Trial => Ok(Tier::HalfOpen),
-            Admission::Rejected { until } => Err(Because::BreakerOpen { wait: until.since(self.question.now) }),
+        match look.passage {
+            Passage::Open if look.limited_until.is_some() => Ok(Tier::RateLimited),
+            Passage::Open => Ok(Tier::Closed),
+            Passage::Trial => Ok(Tier::HalfOpen),
+            Passage::Rejected { until } => Err(Because::BreakerOpen { wait: until.since(self.question.now) }),
+            Passage::NoLease => Err(Because::NoTrial),
+            Passage::ByHand => Err(Because::OpenedByHand),
+            Passage::Barred(Barred::WrongChain) => Err(Because::WrongChain),
         }
     }
 
@@ -97,6 +113,7 @@ impl Screening<'_> {
         let provider = self.chain.providers.get(usize::from(member.provider))?;
         self.declared(provider, need)
             .or_else(|| self.learned(look.limits?, need))
+            .or_else(|| self.learned(look.told_limits?, need))
             .or_else(|| self.behind(place, need))
             .or_else(|| (look.budget_wait > Millis::ZERO).then_some(Because::BudgetSpent { wait: look.budget_wait }))
             .or_else(|| {
@@ -170,6 +187,7 @@ impl Screening<'_> {
             index: 0.0,
             weight: 0.0,
             failing: false,
+            asking: false,
             in_flight: look.in_flight,
             head: self.heads.get(place).and_then(|head| head.number).unwrap_or(0),
             badness,
@@ -202,7 +220,7 @@ impl Screening<'_> {
         let need = Need::of(self.question, self.view.best);
         let open = self.members().filter_map(|(place, member)| {
             let look = self.look(member)?;
-            let Err(Because::BreakerOpen { wait }) = self.admitted(member, &look) else { return None };
+            let wait = self.admitted(member, &look).err()?.wait_for_breaker()?;
             Some((self.objection(place, member, &look, &need).is_some(), wait, place, member))
         });
         let free = |member: &Member| self.ledger.last_resort(member.channel, self.question.now) == Admission::Trial;
@@ -216,7 +234,7 @@ impl Screening<'_> {
         const WITHOUT_A_CLUE: Millis = Millis::from_secs(1);
         let now = self.question.now;
         let waits = self.members().filter_map(|(_, member)| {
-            let Err(Because::BreakerOpen { wait }) = self.admitted(member, &self.look(member)?) else { return None };
+            let wait = self.admitted(member, &self.look(member)?).err()?.wait_for_breaker()?;
             match self.ledger.last_resort(member.channel, now) {
                 Admission::Rejected { until } => Some(wait.min(until.since(now))),
                 Admission::Admitted | Admission::Trial => Some(wait),

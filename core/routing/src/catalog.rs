@@ -7,6 +7,7 @@
 
 mod build;
 mod error;
+mod observe;
 mod rules;
 pub mod spec;
 
@@ -15,10 +16,11 @@ use std::fmt;
 
 pub use error::{CatalogError, Mistake};
 use lasso_jsonrpc::method::Method;
-pub(crate) use rules::Keyed;
+pub use observe::RequestLog;
 pub use rules::MethodRule;
 use rules::{Costs, MethodRules, MethodSet};
-pub use spec::CatalogSpec;
+pub(crate) use rules::{Keyed, name_of};
+pub use spec::{CatalogSpec, ProbeToken};
 
 use crate::breaker::Policy;
 use crate::outcome::ErrorRule;
@@ -309,6 +311,9 @@ pub struct Catalog {
     pub(crate) max_body_bytes: u32,
     pub(crate) max_batch: u32,
     pub(crate) max_meta_header_bytes: u32,
+    pub(crate) sync: Option<Box<str>>,
+    pub(crate) request_log: Option<RequestLog>,
+    pub(crate) probe_token: Option<ProbeToken>,
     pub(crate) channels: Vec<Channel>,
     pub(crate) channels_by_id: BTreeMap<Box<str>, ChannelIdx>,
     pub(crate) profiles: Vec<Profile>,
@@ -352,6 +357,12 @@ impl Catalog {
     #[must_use]
     pub const fn max_meta_header_bytes(&self) -> u32 {
         self.max_meta_header_bytes
+    }
+
+    /// Whether that is the word that marks a probe.
+    #[must_use]
+    pub fn is_probe_token(&self, given: &str) -> bool {
+        self.probe_token.as_ref().is_some_and(|token| token.is(given))
     }
 
     /// A channel. `None` only for an index of another catalog.

@@ -8,19 +8,23 @@
 
 mod fade;
 mod histogram;
+mod merge;
 
 #[cfg(test)]
 mod tests;
 
+use crate::fleet::view::Unqualified;
 use crate::time::{Micros, Millis, Timestamp};
-use fade::halved;
+pub(crate) use fade::halved;
 use histogram::Histogram;
+pub use histogram::{BUCKETS, bucket_of, upper_end};
 
 /// The weight of the latency and the count of successes halve in this long.
 pub const SUCCESS_HALF_LIFE: Millis = Millis::from_secs(60);
 /// The count of blamed failures halves in this long: a healed channel leads again in seconds.
 pub const FAILURE_HALF_LIFE: Millis = Millis::from_secs(5);
-/// Cap of the latency's weight: at a high rate the last second decides.
+/// Cap of the latency's weight, and of successes and failures together: at a high rate the last second decides. Without it a provider that did well for long
+/// could fail for just as long before its failures weighed anything.
 pub const MOST_WEIGHT: f32 = 64.0;
 /// Weight of the prior, in attempts.
 pub const PRIOR_WEIGHT: f32 = 3.0;
@@ -37,6 +41,15 @@ pub const SLOW_SURPRISE: u8 = 5;
 /// This many answers running, all faster than a third of the mean, replace it.
 pub const FAST_SURPRISE: u8 = 3;
 
+/// Presumed latency of a class that nobody has answered, microseconds.
+pub(crate) const UNKNOWN_MEAN: f32 = 100_000.0;
+/// A channel that nobody asked for this long may be explored.
+pub(crate) const QUIET: Millis = Millis::from_secs(5);
+/// After a pleasant surprise, so many more answers replace the mean.
+pub(crate) const FOLLOW_UPS: u8 = FAST_SURPRISE - 1;
+/// One call in this many may explore.
+pub(crate) const EXPLORE_ONE_IN: u64 = 200;
+
 /// Evidence of one (chain in a profile, channel, method class). Owned by the ledger, written when attempts end.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
@@ -49,7 +62,18 @@ pub struct Evidence {
     updated: Timestamp,
     failures_in_a_row: u8,
     surprise: Surprise,
+    percentiles: Percentiles,
     histogram: Option<Box<Histogram>>,
+}
+
+/// Where the percentiles come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Percentiles {
+    /// From what was added here.
+    #[default]
+    Own,
+    /// From the fleet, as the buckets of p95 and p99; `None` while too few answers are known there.
+    Fleet(Option<(u8, u8)>),
 }
 
 /// Answers in a row that contradict the mean.
@@ -108,6 +132,7 @@ impl Evidence {
         self.fade_to(now);
         self.failures_in_a_row = 0;
         self.successes += 1.0;
+        self.limit_counts();
         self.histogram.get_or_insert_default().add(latency, now);
         let latency = micros(latency);
         // With no latency yet the weight may still count failures: those say nothing about speed.
@@ -124,11 +149,25 @@ impl Evidence {
         }
     }
 
+    /// It was left alone for a while and is about to be asked again: what comes back weighs as much as all that was known of its speed.
+    pub fn doubt(&mut self, now: Timestamp) {
+        self.fade_to(now);
+        self.weight = self.weight.min(1.0);
+    }
+
+    /// Whether the last answers were so much faster than the mean that the next ones may replace it: worth asking again at once.
+    #[must_use]
+    pub const fn is_surprisingly_fast(&self) -> bool {
+        self.surprise.fast.count > 0
+    }
+
     /// An attempt failed and the channel is to blame.
     pub fn failed(&mut self, now: Timestamp) {
         self.fade_to(now);
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        self.surprise.fast = Streak::default();
         self.failures += 1.0;
+        self.limit_counts();
         self.weight = (self.weight + 1.0).min(MOST_WEIGHT);
     }
 
@@ -185,37 +224,77 @@ impl Evidence {
     /// Whether it is enough, fresh and good enough to be believed.
     #[must_use]
     pub fn is_qualified(&self, now: Timestamp) -> bool {
+        self.unqualified(now).is_none()
+    }
+
+    /// Why it is not to be believed; `None` when it is.
+    #[must_use]
+    pub fn unqualified(&self, now: Timestamp) -> Option<Unqualified> {
         let age = now.since(self.updated);
         let (weight, share, in_a_row) = QUALIFIED;
         let successes = self.successes * halved(age, SUCCESS_HALF_LIFE);
         let attempts = successes + self.failures * halved(age, FAILURE_HALF_LIFE);
-        age < QUALIFIED_AGE
-            && self.weight(now) >= weight
-            && successes >= share * attempts
-            && self.failures_in_a_row < in_a_row
+        if age >= QUALIFIED_AGE {
+            Some(Unqualified::Old)
+        } else if self.failures_in_a_row >= in_a_row {
+            Some(Unqualified::FailingNow)
+        } else if self.weight(now) < weight {
+            Some(Unqualified::Thin)
+        } else {
+            (successes < share * attempts).then_some(Unqualified::Failing)
+        }
+    }
+
+    /// Share of successes among what counts, as observed, 0 to 1; 1 while nothing counts.
+    #[must_use]
+    pub fn success(&self, now: Timestamp) -> f32 {
+        let age = now.since(self.updated);
+        let successes = self.successes * halved(age, SUCCESS_HALF_LIFE);
+        let attempts = successes + self.failures * halved(age, FAILURE_HALF_LIFE);
+        if attempts > 1e-6 { successes / attempts } else { 1.0 }
+    }
+
+    /// Half of the answers were at least as fast; `None` while too few are known, or where only the fleet's percentiles are.
+    #[must_use]
+    pub fn p50(&self, now: Timestamp) -> Option<Micros> {
+        let histogram = self.histogram.as_deref().filter(|_| self.percentiles == Percentiles::Own)?;
+        (self.weight(now) >= PERCENTILE_WEIGHT).then(|| histogram.median())
     }
 
     /// 95 of 100 answers were at least as fast; `None` while too few are known.
     #[must_use]
     pub fn p95(&self, now: Timestamp) -> Option<Micros> {
-        self.percentiles(now).map(|(p95, _)| p95)
+        self.percentiles(now).map(|(p95, _)| upper_end(p95))
     }
 
     /// 99 of 100 answers were at least as fast; `None` while too few are known.
     #[must_use]
     pub fn p99(&self, now: Timestamp) -> Option<Micros> {
-        self.percentiles(now).map(|(_, p99)| p99)
+        self.percentiles(now).map(|(_, p99)| upper_end(p99))
     }
 
-    fn percentiles(&self, now: Timestamp) -> Option<(Micros, Micros)> {
-        let histogram = self.histogram.as_deref()?;
-        (self.weight(now) >= PERCENTILE_WEIGHT).then(|| histogram.percentiles())
+    fn percentiles(&self, now: Timestamp) -> Option<(u8, u8)> {
+        let known = match self.percentiles {
+            Percentiles::Own => self.histogram.as_deref().map(Histogram::percentiles),
+            Percentiles::Fleet(known) => known,
+        };
+        known.filter(|_| self.weight(now) >= PERCENTILE_WEIGHT)
     }
 
     fn replace_mean(&mut self, mean: f32, answers: u8) {
         self.mean = mean;
         self.weight = f32::from(answers);
         self.surprise = Surprise::default();
+    }
+
+    /// Keeps the ratio of successes to failures, and forgets what lies further back than [`MOST_WEIGHT`] attempts.
+    fn limit_counts(&mut self) {
+        let attempts = self.successes + self.failures;
+        if attempts > MOST_WEIGHT {
+            let kept = MOST_WEIGHT / attempts;
+            self.successes *= kept;
+            self.failures *= kept;
+        }
     }
 
     fn fade_to(&mut self, now: Timestamp) {

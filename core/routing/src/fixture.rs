@@ -82,6 +82,9 @@ pub(crate) fn spec(providers: &[&str]) -> CatalogSpec {
         max_body_bytes: 8_000_000,
         max_batch: 1_000,
         max_meta_header_bytes: 4_096,
+        sync: None,
+        request_log: None,
+        probe_token: None,
         channels: providers.iter().map(|provider| channel_spec("ethereum", provider, TransportSpec::Http)).collect(),
         profiles: vec![profile_spec("public", vec![chain_spec("ethereum", 1, providers)])],
     }

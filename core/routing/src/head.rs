@@ -9,6 +9,7 @@
 //! Leaves to others: asking (probes), which calls need which block ([`crate::candidate`]).
 
 use crate::catalog::ChannelIdx;
+use crate::report;
 use crate::time::{Millis, Timestamp};
 
 /// A head older than this is silence.
@@ -24,6 +25,9 @@ const SAMPLES: u8 = 5;
 /// What a block time can be; what lies outside is a jump or a liar.
 const POSSIBLE_BLOCK_TIME: (f32, f32) = (20.0, 120_000.0);
 
+/// A head that stays the same is reported again when it has been confirmed for so long: it is frozen, not silent.
+const CONFIRM: Millis = Millis(1_000);
+
 /// What a channel has shown.
 #[derive(Debug, Clone, Copy, Default)]
 struct Shown {
@@ -34,6 +38,8 @@ struct Shown {
     last: Timestamp,
     /// Highest number it has shown as a block that can be read.
     proved: u64,
+    /// Number, proof and time of the last answer that the control plane knows of.
+    known: (u64, u64, Timestamp),
 }
 
 /// Time between the blocks of one chain.
@@ -41,6 +47,8 @@ struct Shown {
 struct Clock {
     mean: f32,
     samples: u8,
+    /// As the fleet measured it.
+    told: Option<Millis>,
 }
 
 /// One channel's head at one instant.
@@ -102,6 +110,57 @@ impl Heads {
         }
     }
 
+    /// Somebody else saw a channel's head, and tells later.
+    pub(crate) fn told(&mut self, channel: ChannelIdx, network: u16, told: &report::Shown, now: Timestamp) {
+        let Some(shown) = self.channels.get_mut(channel.index()) else { return };
+        let (first, last) = (now.before(told.first), now.before(told.last));
+        shown.proved = shown.proved.max(told.proved.min(told.number));
+        // Of two answers that crossed, the later one is the newer.
+        if told.number < shown.number && last < shown.last {
+            return;
+        }
+        if told.number > shown.number
+            && shown.number > 0
+            && let Some(clock) = self.clocks.get_mut(usize::from(network))
+        {
+            clock.sample(first.since(shown.first), told.number - shown.number);
+        }
+        shown.first = if told.number == shown.number { shown.first.min(first) } else { first };
+        shown.number = told.number;
+        shown.last = shown.last.max(last);
+    }
+
+    /// A block of that number could be read there.
+    pub(crate) fn prove(&mut self, channel: ChannelIdx, number: u64) {
+        if let Some(shown) = self.channels.get_mut(channel.index()) {
+            shown.proved = shown.proved.max(number);
+        }
+    }
+
+    /// What a channel showed is not to be believed.
+    pub(crate) fn forget(&mut self, channel: ChannelIdx) {
+        if let Some(shown) = self.channels.get_mut(channel.index()) {
+            *shown = Shown::default();
+        }
+    }
+
+    /// What a channel has shown, for others to be told; `None` before its first answer.
+    pub(crate) fn shown(&self, channel: ChannelIdx, now: Timestamp) -> Option<report::Shown> {
+        let shown = self.channels.get(channel.index()).filter(|shown| shown.last > Timestamp::default())?;
+        Some(report::Shown {
+            number: shown.number,
+            proved: shown.proved,
+            first: now.since(shown.first),
+            last: now.since(shown.last),
+        })
+    }
+
+    /// Time between blocks, if it was measured.
+    pub(crate) fn measured(&self, network: u16) -> Option<Millis> {
+        let clock = self.clocks.get(usize::from(network)).filter(|clock| clock.samples >= SAMPLES)?;
+        Some(Millis((clock.mean as u64).max(1)))
+    }
+
     /// A channel did not have a block that a node at the head would have.
     pub(crate) fn lacks(&mut self, channel: ChannelIdx, number: u64, now: Timestamp) {
         // Far below the head it is history that is missing, not the present.
@@ -112,12 +171,49 @@ impl Heads {
         }
     }
 
-    /// Time between blocks: measured, else as configured, else twelve seconds.
-    pub(crate) fn block_time(&self, network: u16, configured: Option<Millis>) -> Millis {
-        match self.clocks.get(usize::from(network)) {
-            Some(clock) if clock.samples >= SAMPLES => Millis((clock.mean as u64).max(1)),
-            Some(_) | None => configured.unwrap_or(DEFAULT_BLOCK_TIME),
+    /// What the control plane does not know of a channel's head; from now on it does.
+    pub(crate) fn news(&mut self, channel: ChannelIdx, now: Timestamp) -> Option<report::Shown> {
+        let shown = self.channels.get_mut(channel.index()).filter(|shown| shown.last > Timestamp::default())?;
+        let (number, proved, last) = shown.known;
+        if (number, proved) == (shown.number, shown.proved) && shown.last.since(last) < CONFIRM {
+            return None;
         }
+        shown.known = (shown.number, shown.proved, shown.last);
+        let (first, last) = (now.since(shown.first), now.since(shown.last));
+        Some(report::Shown { number: shown.number, proved: shown.proved, first, last })
+    }
+
+    /// The fleet knows of a head; whoever heard later is right.
+    pub(crate) fn follow(&mut self, channel: ChannelIdx, told: &report::Shown, now: Timestamp) {
+        let Some(shown) = self.channels.get_mut(channel.index()) else { return };
+        let (first, last) = (now.before(told.first), now.before(told.last));
+        if last <= shown.last {
+            return;
+        }
+        // The same number: it has been there since it was first seen by anybody.
+        shown.first = if told.number == shown.number { shown.first.min(first) } else { first };
+        (shown.number, shown.last) = (told.number, last);
+        shown.proved = shown.proved.max(told.proved);
+        shown.known = (shown.number, shown.proved, last);
+    }
+
+    /// The fleet has measured a chain's time between blocks.
+    pub(crate) fn follow_block_time(&mut self, network: usize, length: Millis) {
+        let possible = (POSSIBLE_BLOCK_TIME.0..=POSSIBLE_BLOCK_TIME.1).contains(&(length.0 as f32));
+        if let Some(clock) = self.clocks.get_mut(network).filter(|_| possible) {
+            clock.told = Some(length);
+        }
+    }
+
+    /// What the fleet measured no longer counts.
+    pub(crate) fn forget_fleet(&mut self) {
+        self.clocks.iter_mut().for_each(|clock| clock.told = None);
+    }
+
+    /// Time between blocks: measured here, else by the fleet, else as configured, else twelve seconds.
+    pub(crate) fn block_time(&self, network: u16, configured: Option<Millis>) -> Millis {
+        let told = self.clocks.get(usize::from(network)).and_then(|clock| clock.told);
+        self.measured(network).or(told).or(configured).unwrap_or(DEFAULT_BLOCK_TIME)
     }
 
     /// A channel's head now.

@@ -1,27 +1,44 @@
-//! What this worker has learned: breakers, marks, budgets, heads, evidence, limits.
+//! What this worker has learned: breakers, marks, budgets, heads, evidence, limits; by itself and from the fleet.
 //!
 //! Duty: own all of it; be written when an attempt begins ([`Ledger::begin`]), when it ends ([`Ledger::settle`]), and when another channel
-//! has answered the same request ([`Ledger::learned`]); be read by [`crate::plan`](mod@crate::plan).
+//! has answered the same request ([`Ledger::learned`]); be read by [`crate::plan`](mod@crate::plan). Add it up for the control plane
+//! ([`Ledger::report`]) and follow what that says ([`Ledger::follow_table`]); without it go on alone ([`Ledger::tick`]).
 //! Invariant: what was learned belongs to a channel's *id* and survives a new catalog ([`Ledger::adopt`]). Plans and attempts made before
-//! that are translated by their era; what no longer exists is ignored. Memory is bounded by the catalog, not by traffic.
+//! that are translated by their era; what no longer exists is counted under the name it had, and else ignored. Every attempt that was
+//! settled is in one report. Memory is bounded by the catalog, not by traffic.
 //! Leaves to others: judging an attempt ([`crate::outcome`]), the machines themselves ([`crate::breaker`], [`crate::mark`],
-//! [`crate::evidence`], [`crate::head`]).
+//! [`crate::evidence`], [`crate::head`]), the way to the control plane and back (the shells).
 
 mod adopt;
+mod archive;
 mod board;
 mod budget;
+mod count;
+mod following;
 mod later;
 mod limits;
+mod look;
+mod reporting;
 mod settle;
+mod tally;
+mod told;
 
 use adopt::Era;
-use board::Board;
+use archive::Archive;
+use board::{Board, Seat};
 use budget::Bucket;
+use count::Count;
+use following::Exploration;
+pub use following::PATIENCE;
 use lasso_jsonrpc::block::Blocks;
 use lasso_jsonrpc::method::{Method, MethodClass};
 pub(crate) use limits::Limits;
+pub(crate) use look::{Look, Passage};
+use reporting::Outbox;
+use tally::Sheet;
+use told::Told;
 
-use crate::breaker::{Admission, Breaker, Kind, State};
+use crate::breaker::{Breaker, Kind};
 use crate::catalog::{Catalog, ChainIdx, ChannelIdx, Member};
 use crate::chance::Chance;
 use crate::evidence::Standing;
@@ -46,6 +63,8 @@ pub struct Begun {
     /// On what terms.
     pub kind: Kind,
     era: u32,
+    /// It is a trial by lease, of this opening of the fleet's breaker.
+    opening: Option<u32>,
 }
 
 /// How an attempt ended.
@@ -81,6 +100,22 @@ pub struct Ledger {
     era: u32,
     eras: Vec<Era>,
     scratch: Scratch,
+    /// All channels, in the order of their ids.
+    channels: Vec<ChannelIdx>,
+    sheet: Sheet,
+    archive: Archive,
+    outbox: Outbox,
+    /// Channels with something to report.
+    news: Vec<ChannelIdx>,
+    /// When the last table came, and how many did.
+    heard: Option<Timestamp>,
+    tables: u32,
+    /// This worker goes by what it knows itself. Follows [`Ledger::is_alone`] with the next tick or table.
+    alone: bool,
+    explorations: Vec<Exploration>,
+    /// Workers that the catalog knows of, and this one's share of budgets as a table has it; 0 for none.
+    workers: f64,
+    share: f32,
 }
 
 /// One channel's machines.
@@ -89,15 +124,23 @@ struct Account {
     id: Box<str>,
     breaker: Breaker,
     mark: RateLimitMark,
+    /// The fleet knows of every refusal that made the mark: its own mark holds instead.
+    mark_ceded: bool,
     /// Boxed: most channels never show a limit.
     limits: Option<Box<Limits>>,
+    /// Boxed: of most channels the fleet has nothing to say.
+    told: Option<Box<Told>>,
     in_flight: u32,
     budget: Option<u16>,
+    /// Until then a trial belongs to the plan that has it in front.
+    promised_until: Timestamp,
+    count: Count,
 }
 
 /// One chain of one profile.
 #[derive(Debug, Clone)]
 struct Book {
+    index: ChainIdx,
     profile: Box<str>,
     chain: Box<str>,
     network: u16,
@@ -137,10 +180,21 @@ impl Ledger {
             era: 0,
             eras: Vec::new(),
             scratch: Scratch::default(),
+            channels: Vec::new(),
+            sheet: Sheet::default(),
+            archive: Archive::default(),
+            outbox: Outbox::default(),
+            news: Vec::new(),
+            heard: None,
+            tables: 0,
+            alone: true,
+            explorations: Vec::new(),
+            workers: 1.0,
+            share: 0.0,
         }
     }
 
-    /// An attempt starts: one more call in flight, a trial's permit taken, its budget spent.
+    /// An attempt starts: one more call in flight, a trial's permit taken and its lease spent, its budget spent.
     pub fn begin(&mut self, candidate: &Candidate, plan: &Plan, now: Timestamp) -> Begun {
         let begun = Begun {
             channel: candidate.channel,
@@ -149,46 +203,39 @@ impl Ledger {
             started: now,
             kind: Kind::Ordinary,
             era: plan.era,
+            opening: None,
         };
-        let Some((channel, chain)) = self.current(&begun) else { return begun };
+        let (Some(channel), chain) = self.whereabouts(&begun) else { return begun };
         let Some(account) = self.accounts.get_mut(channel.index()) else { return begun };
         account.in_flight += 1;
+        if !std::mem::replace(&mut account.count.listed, true) {
+            self.news.push(channel);
+        }
         let budget = account.budget.and_then(|budget| self.budgets.get_mut(usize::from(budget)));
         if let Some(budget) = budget {
             budget.spend(now);
         }
         // The plan took a last resort's slot when it gave it out.
-        let kind = match candidate.why {
-            Why::LastResort => Kind::LastResort,
+        let (kind, opening) = match candidate.why {
+            Why::LastResort => (Kind::LastResort, None),
             Why::Ranked | Why::RateLimited | Why::HalfOpen | Why::Trial | Why::Explored => {
-                if account.breaker.take_trial(now) { Kind::Trial } else { Kind::Ordinary }
+                account.take_trial(self.alone, now)
             }
         };
-        if let Some(book) = self.books.get_mut(chain.index())
+        if let Some(book) = chain.and_then(|chain| self.books.get_mut(chain.index()))
             && let Some(place) = book.place_of(channel)
-            && let Some(seat) = book.board(begun.class).seats.get_mut(place)
+            && let Some(seat) = book.seat(begun.class, place)
         {
             seat.asked = now;
+            seat.in_flight = seat.in_flight.saturating_add(1);
         }
-        Begun { kind, ..begun }
-    }
-
-    /// Where a channel's breaker stands.
-    #[must_use]
-    pub fn breaker_state(&self, channel: ChannelIdx, now: Timestamp) -> State {
-        self.accounts.get(channel.index()).map_or(State::Closed, |account| account.breaker.state(now))
+        Begun { kind, opening, ..begun }
     }
 
     /// Calls that this worker has in flight on a channel.
     #[must_use]
     pub fn in_flight(&self, channel: ChannelIdx) -> u32 {
         self.accounts.get(channel.index()).map_or(0, |account| account.in_flight)
-    }
-
-    /// Until when a channel is marked as rate-limited.
-    #[must_use]
-    pub fn limited_until(&self, channel: ChannelIdx, now: Timestamp) -> Option<Timestamp> {
-        self.accounts.get(channel.index())?.mark.until(now)
     }
 
     /// The highest head of a chain that is believed, extrapolated to now.
@@ -224,31 +271,6 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn admission(&self, channel: ChannelIdx, now: Timestamp) -> Admission {
-        self.accounts.get(channel.index()).map_or(Admission::Admitted, |account| account.breaker.admit(now))
-    }
-
-    /// All that a screening asks of a channel, in one look. `None` for a channel of another catalog.
-    pub(crate) fn look(&self, channel: ChannelIdx, now: Timestamp) -> Option<Look<'_>> {
-        let account = self.accounts.get(channel.index())?;
-        let budget = account.budget.and_then(|budget| self.budgets.get(usize::from(budget)));
-        Some(Look {
-            admission: account.breaker.admit(now),
-            limited_until: account.mark.until(now),
-            in_flight: account.in_flight,
-            limits: account.limits.as_deref(),
-            budget_wait: budget.map_or(Millis::ZERO, |bucket| bucket.wait(now)),
-        })
-    }
-
-    pub(crate) fn last_resort(&self, channel: ChannelIdx, now: Timestamp) -> Admission {
-        self.accounts.get(channel.index()).map_or(Admission::Trial, |account| account.breaker.last_resort(now))
-    }
-
-    pub(crate) fn take_last_resort(&mut self, channel: ChannelIdx, now: Timestamp) -> bool {
-        self.accounts.get_mut(channel.index()).is_some_and(|account| account.breaker.take_last_resort(now))
-    }
-
     /// Fills `heads` with the head of each channel of a chain, by place, and says what is best among them.
     pub(crate) fn view_heads(&self, chain: ChainIdx, heads: &mut Vec<Head>, now: Timestamp) -> Option<HeadView> {
         let book = self.books.get(chain.index())?;
@@ -281,20 +303,41 @@ impl Ledger {
         book.open_board(desk.class)?.standing(place, speed, per_try, now)
     }
 
+    /// Whether a call of the class is under way there.
+    pub(crate) fn is_asking(&self, desk: Desk, place: usize) -> bool {
+        let board = self.books.get(desk.chain.index()).and_then(|book| book.open_board(desk.class));
+        board.is_some_and(|board| board.is_asking(place))
+    }
+
     pub(crate) fn is_failing(&self, desk: Desk, place: usize) -> bool {
         let board = self.books.get(desk.chain.index()).and_then(|book| book.open_board(desk.class));
         board.is_some_and(|board| board.is_failing(place))
     }
 
+    /// The fleet's where there is one: it has this worker's answers in it and those of workers that asked more. Alone, the worker's own, which
+    /// it has kept all the while.
     pub(crate) fn p99(&self, desk: Desk, place: usize) -> Option<Micros> {
         self.books.get(desk.chain.index())?.open_board(desk.class)?.p99(place)
     }
 
-    pub(crate) fn quiet(&self, desk: Desk, places: impl Iterator<Item = usize>, now: Timestamp) -> Option<usize> {
-        self.books.get(desk.chain.index())?.open_board(desk.class)?.quiet(places, now)
+    /// Which of these places this worker may explore: by a lease, or, alone, as it sees fit.
+    pub(crate) fn quiet(
+        &self,
+        desk: Desk,
+        places: impl Iterator<Item = usize> + Clone,
+        now: Timestamp,
+    ) -> Option<usize> {
+        if self.alone {
+            return self.books.get(desk.chain.index())?.open_board(desk.class)?.quiet(places, now);
+        }
+        let mut leases = self.explorations.iter().filter(|lease| lease.is_for(desk) && now < lease.end);
+        leases.find_map(|lease| places.clone().find(|place| lease.place == *place))
     }
 
     pub(crate) fn explore(&mut self, desk: Desk, place: usize, now: Timestamp) {
+        if let Some(lease) = self.explorations.iter().position(|lease| lease.is_for(desk) && lease.place == place) {
+            self.explorations.swap_remove(lease);
+        }
         if let Some(book) = self.books.get_mut(desk.chain.index()) {
             book.board(desk.class).explore(place, now);
         }
@@ -307,18 +350,6 @@ impl Ledger {
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         Chance::new(self.seed ^ hash)
     }
-}
-
-/// What a screening asks of a channel.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Look<'a> {
-    pub(crate) admission: Admission,
-    pub(crate) limited_until: Option<Timestamp>,
-    pub(crate) in_flight: u32,
-    /// `None` when nothing was learned.
-    pub(crate) limits: Option<&'a Limits>,
-    /// How long until its budget allows a call.
-    pub(crate) budget_wait: Millis,
 }
 
 /// Whose evidence: a chain in a profile, and a class.
@@ -350,6 +381,15 @@ impl Book {
         }
         let seats = self.members.len();
         self.boards[class.index()].get_or_insert_with(|| Box::new(Board::new(seats)))
+    }
+
+    fn seat(&mut self, class: MethodClass, place: usize) -> Option<&mut Seat> {
+        self.board(class).seats.get_mut(place)
+    }
+
+    /// A seat that somebody has asked for before.
+    fn open_seat(&mut self, class: MethodClass, place: usize) -> Option<&mut Seat> {
+        self.boards.get_mut(class.index())?.as_deref_mut()?.seats.get_mut(place)
     }
 }
 

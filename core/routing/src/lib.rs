@@ -14,6 +14,9 @@
 //! | [`breaker`] | whether a channel gets traffic at all |
 //! | [`mark`] | until when a provider asked us to slow down |
 //! | [`evidence`] | how fast and how reliable a channel has been |
+//! | [`report`] | what a worker tells the control plane |
+//! | [`table`] | what the control plane tells a worker |
+//! | [`fleet`] | what all workers together have learned |
 //! | [`sticky`] | filter ids that remember their channel |
 //!
 //! Invariant: pure. Time and chance are arguments; nothing here reads a clock, does I/O, panics or depends on hash order.
@@ -27,15 +30,18 @@ mod chance;
 pub mod evidence;
 #[cfg(test)]
 mod fixture;
+pub mod fleet;
 pub mod head;
 pub mod ledger;
 pub mod mark;
 pub mod outcome;
 pub mod plan;
+pub mod report;
 #[cfg(test)]
 mod simulation;
 pub mod sticky;
 pub mod strategy;
+pub mod table;
 pub mod target;
 pub mod time;
 

@@ -30,6 +30,18 @@ impl RateLimitMark {
         (now < self.until).then_some(self.until)
     }
 
+    /// Marks in a row whose length we made up.
+    #[must_use]
+    pub const fn own_in_a_row(&self) -> u32 {
+        self.own
+    }
+
+    /// As it was written down: `left` of a mark, and how many were made up before.
+    #[must_use]
+    pub fn restored(left: Millis, own: u32, now: Timestamp) -> Self {
+        Self { until: now.plus(left.min(LONGEST_GIVEN)), own }
+    }
+
     /// The provider refused for its rate; `given` is how long it said to wait.
     pub fn refused(&mut self, given: Option<Millis>, now: Timestamp) {
         if now.since(self.until) >= CLEAN {

@@ -24,6 +24,9 @@ use crate::time::{Millis, Timestamp};
 /// Longest list of candidates.
 pub const MOST_CANDIDATES: usize = 10;
 
+/// How long a probe may take, whatever it asks.
+const PROBE_DEADLINE: Millis = Millis::from_secs(5);
+
 /// One call that wants to be served.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
@@ -192,8 +195,9 @@ fn make(
         chain,
         question,
         strategy: question.target.strategy.or(rule.strategy).unwrap_or(chain.strategy()),
-        attempts: Attempts::of(question.method),
-        deadline: rule.deadline,
+        // A probe has one candidate, so nothing is sent twice.
+        attempts: if question.target.probe { Attempts::Replay } else { Attempts::of(question.method) },
+        deadline: if question.target.probe { PROBE_DEADLINE } else { rule.deadline },
         explore: profile.explore(),
         desk: Desk { chain: question.target.chain, class: question.class },
         lead,
@@ -227,8 +231,16 @@ impl Planner<'_> {
             keyed: Keyed::of(self.question.method),
             heads,
             view: view.unwrap_or(HeadView { best: None, max_lag: u64::MAX }),
+            trial: self
+                .lead
+                .and_then(|lead| lead.candidates.first())
+                .filter(|front| front.why == Why::Trial)
+                .map(|front| front.channel),
             priced: self.strategy == Strategy::Cheapest,
         };
+        if self.question.target.probe {
+            return self.probe(ledger, &screening, rows);
+        }
         let mut turned = screening.select(rows);
         if rows.is_empty() {
             if let Some(lead) = self.lead.filter(|lead| lead.reason == SelectionReason::LastResort) {
@@ -259,6 +271,16 @@ impl Planner<'_> {
         Ok(self.finish(ledger, rows, turned, per_try, front))
     }
 
+    /// Nothing speaks against it and nothing is spent on it.
+    fn probe(&self, ledger: &Ledger, screening: &Screening<'_>, rows: &mut Vec<Row>) -> Result<Plan, NoChannel> {
+        screening.probed(rows);
+        if rows.is_empty() {
+            let (chain, retry_after) = (self.desk.chain, screening.retry_after());
+            return Err(NoChannel { chain, reasons: Vec::new(), retry_after });
+        }
+        Ok(self.finish(ledger, rows, Turned::default(), self.deadline, None))
+    }
+
     /// The figures that the strategy looks at.
     fn weigh(&self, ledger: &Ledger, rows: &mut [Row], per_try: Millis) {
         if !self.strategy.weighs_evidence() {
@@ -270,6 +292,7 @@ impl Planner<'_> {
                 (row.expected, row.index, row.weight) = (standing.expected, standing.index, standing.n);
             }
             row.failing = ledger.is_failing(self.desk, place);
+            row.asking = ledger.is_asking(self.desk, place);
         }
     }
 
@@ -314,6 +337,7 @@ impl Planner<'_> {
         }
         // A closed one stands behind it, so a trial that fails costs the client one attempt and no answer.
         if let Some(trial) = rows.iter().position(|row| row.tier == Tier::HalfOpen) {
+            ledger.promise_trial(rows.get(trial)?.channel, self.question.now);
             order::lead(rows, trial);
             return Some(Why::Trial);
         }

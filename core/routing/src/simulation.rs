@@ -1,7 +1,15 @@
 //! What `fastest` promises, with providers that are only numbers and a clock that only the test moves.
 //!
 //! Each provider answers after a log-normal time around its mean and fails with a probability of its own. Calls arrive as a Poisson
-//! stream; answers come back when they are due, so choices are made on what was known at the time.
+//! stream; answers come back when they are due, so choices are made on what was known at the time. Several workers and their control plane,
+//! with messages under way between them, are in [`fleet`].
+
+mod calls;
+mod fleet;
+mod mesh;
+mod provider;
+mod queue;
+mod rules;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -195,4 +203,26 @@ fn a_dead_provider_is_left_when_its_run_has_lasted_half_a_second() {
     let lost = simulation.run(1_000, 100.0).iter().filter(|(who, _)| *who == 0).count();
     // 100 a second x 0.5 s, and a trial now and then.
     assert!(lost <= 60, "{lost} of 1,000 first attempts");
+}
+
+#[test]
+fn a_leader_that_was_slow_for_long_leads_again_within_ten_seconds() {
+    let mut simulation = Simulation::of(&[5.0, 40.0].map(fast_as));
+    simulation.run(1_000, 60.0);
+    simulation.providers[0].mean_ms = 300.0;
+    simulation.run(600, 60.0);
+    simulation.providers[0].mean_ms = 5.0;
+    simulation.run(600, 60.0);
+    let share = simulation.shares(200, 60.0)[0];
+    assert!(share > 0.8, "{share}");
+}
+
+#[test]
+fn who_did_well_for_long_is_left_as_soon_when_it_fails_three_times_in_ten() {
+    let mut simulation = Simulation::of(&[5.0, 30.0].map(fast_as));
+    simulation.run(10_000, 60.0);
+    simulation.providers[0].failing = 0.3;
+    simulation.run(300, 60.0);
+    let share = simulation.shares(3_000, 60.0)[0];
+    assert!(share < 0.05, "{share}");
 }

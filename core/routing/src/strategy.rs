@@ -127,7 +127,9 @@ pub(crate) struct Row {
     pub(crate) weight: f32,
     /// Its evidence speaks against it: too few successes, or a run of failures.
     pub(crate) failing: bool,
-    /// Its calls in this worker that have no answer yet.
+    /// One of its calls of this class in this worker has no answer yet.
+    pub(crate) asking: bool,
+    /// Its calls in this worker that have no answer yet, whatever they ask.
     pub(crate) in_flight: u32,
     /// Extrapolated head; 0 when unknown.
     pub(crate) head: u64,

@@ -10,7 +10,7 @@ mod query;
 mod route;
 
 pub use error::TargetError;
-pub use query::HEADERS;
+pub use query::{HEADERS, PROBE};
 
 use crate::catalog::{Catalog, ChainIdx, ProfileIdx, Transport};
 use crate::strategy::Strategy;
@@ -61,6 +61,8 @@ pub struct Target {
     pub include_meta: Meta,
     /// The path was of the `/ws/rpc` tree.
     pub websocket: bool,
+    /// It is a probe of the control plane's: the provider is asked whatever speaks against it, once, and nothing of it is recorded.
+    pub probe: bool,
 }
 
 /// Resolves a request's names. `path_and_query` is `:path` as the client sent it; `header` looks up a request header by its lower-case
@@ -78,7 +80,13 @@ pub fn resolve<'h>(
     let raw_query = raw_query.split('#').next().unwrap_or_default();
     let named = route::named(catalog, host, path)?;
     let wishes = query::wishes(raw_query, header)?;
-    named.with(catalog, wishes)
+    let mut target = named.with(catalog, wishes)?;
+    // Without a provider there is nothing to probe: then, as with a wrong word, it is a client's request like any other.
+    if target.provider.is_some() && header(PROBE).is_some_and(|given| catalog.is_probe_token(given)) {
+        target.probe = true;
+        target.allow_failover = false;
+    }
+    Ok(target)
 }
 
 #[cfg(test)]

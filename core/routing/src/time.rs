@@ -29,6 +29,12 @@ impl Timestamp {
         Millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// The instant `earlier` before this one; the epoch when there is none.
+    #[must_use]
+    pub const fn before(self, earlier: Millis) -> Self {
+        Self(self.0.saturating_sub(earlier.0))
+    }
+
     /// The instant `later` from this one.
     #[must_use]
     pub const fn plus(self, later: Millis) -> Self {

@@ -59,6 +59,11 @@ impl MethodClass {
         (0..=OTHER).map(Self)
     }
 
+    /// The class of that name: between builds, classes go by name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|class| class.name() == name)
+    }
+
     /// The class's name, for people and for metrics: `eth_call`, `eth_getLogs<=10`, `debug_*`, `batch`, `other`.
     pub fn name(self) -> &'static str {
         match self.0 {

@@ -5,6 +5,7 @@
 //! Leaves to others: how many are too many.
 
 use super::{Attempt, Category};
+use crate::report::RunTally;
 use crate::time::{Millis, Timestamp};
 
 /// The current run of failures.
@@ -22,22 +23,35 @@ impl Run {
     /// No run.
     pub(super) const NONE: Self = Self { began: None, silent: 0, server: 0, auth: 0, auth_methods: [None; 2] };
 
-    /// Adds a failure, unless it is one with the first: its attempt started before that one was known.
-    pub(super) fn failure(&mut self, category: Category, attempt: &Attempt, now: Timestamp) {
+    /// Adds a failure, unless it is one with the first: its attempt started before the run began. `succeeded` is the last success.
+    pub(super) fn failure(&mut self, category: Category, attempt: &Attempt, succeeded: Timestamp, now: Timestamp) {
         match self.began {
             Some(began) if attempt.started < began => return,
             Some(_) => {}
-            None => self.began = Some(now),
+            None => self.began = Some(beginning(category, attempt.started, succeeded, now)),
         }
         match category {
-            Category::Network | Category::Timeout => self.silent += 1,
-            Category::Server => self.server += 1,
+            Category::Network | Category::Timeout => self.silent = self.silent.saturating_add(1),
+            Category::Server => self.server = self.server.saturating_add(1),
             Category::Auth => {
-                self.auth += 1;
+                self.auth = self.auth.saturating_add(1);
                 self.note_method(attempt.method);
             }
             Category::Billing => {}
         }
+    }
+
+    /// Goes on with what a report tells of it; the first of these failures was known at `first`.
+    pub(super) fn add(&mut self, tally: &RunTally, first: Timestamp) {
+        if tally.last.is_none() {
+            return;
+        }
+        self.began = Some(self.began.map_or(first, |began| began.min(first)));
+        self.silent = self.silent.saturating_add(tally.silent);
+        self.server = self.server.saturating_add(tally.server);
+        self.auth = self.auth.saturating_add(tally.auth);
+        let classes = tally.auth_classes.iter().flatten();
+        classes.for_each(|class| self.note_method(u16::try_from(class.index()).unwrap_or(u16::MAX)));
     }
 
     fn note_method(&mut self, method: u16) {
@@ -68,8 +82,22 @@ impl Run {
         self.auth_methods.iter().flatten().map(|_| 1).sum()
     }
 
+    /// All failures.
+    pub(super) const fn failures(&self) -> u32 {
+        self.silent.saturating_add(self.server).saturating_add(self.auth)
+    }
+
     /// All failures but those of auth, which have their own rule.
     pub(super) const fn answered_or_silent(&self) -> u32 {
-        self.silent + self.server
+        self.silent.saturating_add(self.server)
+    }
+}
+
+/// When a run begins whose first failure becomes known now. A failure is a moment; silence has lasted since the attempt started, or since the last success: each
+/// of those who waited through it saw it for himself, and where answers came meanwhile there was no silence.
+pub(crate) fn beginning(category: Category, started: Timestamp, succeeded: Timestamp, now: Timestamp) -> Timestamp {
+    match category {
+        Category::Timeout => started.max(succeeded).min(now),
+        Category::Network | Category::Server | Category::Auth | Category::Billing => now,
     }
 }

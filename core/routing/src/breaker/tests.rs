@@ -1,5 +1,6 @@
 //! The breaker, event by event, and against a model that keeps everything.
 
+mod fleet;
 mod model;
 
 use super::*;
@@ -130,6 +131,17 @@ fn a_dropped_connection_is_one_failure() {
     check(&[&drop[..], &[(1_499, FailedSince(Network, 999))]].concat(), false);
     check(&[&drop[..], &[(1_200, Ok), (1_300, Ok), (1_400, Failed(Network))]].concat(), false);
     check(&[&drop[..], &each([1_001, 1_600], Failed(Network))].concat(), true);
+}
+
+#[test]
+fn silence_counts_from_its_beginning_and_for_each_who_waited() {
+    let silent = |started: &[u64]| started.iter().map(|&at| (at + 500, FailedSince(Timeout, at))).collect::<Vec<_>>();
+    // It answered until 1000; three calls have waited since.
+    check(&[vec![(1_000, Ok)], silent(&[1_000, 1_010, 1_020])].concat(), true);
+    // They waited before it answered last: since then nobody knows.
+    check(&[silent(&[900]), vec![(1_450, Ok)], silent(&[1_000, 1_010, 1_020])].concat(), false);
+    // Answers come between.
+    check(&[silent(&[1_000, 1_010]), vec![(1_511, Ok)], silent(&[1_020])].concat(), false);
 }
 
 #[test]

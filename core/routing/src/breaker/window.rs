@@ -34,21 +34,26 @@ impl Window {
 
     /// Counts a success.
     pub(super) fn success(&mut self, now: Timestamp) {
-        self.count(now, 0);
+        self.count(now, 1, 0);
     }
 
     /// Counts an attempt that is not held against the channel.
     pub(super) fn neutral(&mut self, now: Timestamp) {
-        self.count(now, 0);
+        self.count(now, 1, 0);
     }
 
     /// Counts a failure.
     pub(super) fn failure(&mut self, now: Timestamp) {
+        self.add(1, 1, now, now);
+    }
+
+    /// Counts what a report adds up; the first of its failures was at `first`.
+    pub(super) fn add(&mut self, attempts: u32, failures: u32, first: Timestamp, now: Timestamp) {
         self.advance(now);
-        if self.totals().1 == 0 {
-            self.failing_since = Some(now);
+        if failures > 0 && self.totals().1 == 0 {
+            self.failing_since = Some(first);
         }
-        self.count(now, 1);
+        self.count(now, attempts, failures);
     }
 
     /// How long failures have been in it.
@@ -62,16 +67,17 @@ impl Window {
         attempts >= RATIO_ATTEMPTS && failures.saturating_mul(2) >= attempts
     }
 
-    fn totals(&self) -> (u32, u32) {
+    /// Attempts and failures in it. What is too old is gone only after counting.
+    pub(super) fn totals(&self) -> (u32, u32) {
         self.buckets.iter().fold((0, 0), |(attempts, failures), bucket| {
             (attempts.saturating_add(bucket.attempts), failures.saturating_add(bucket.failures))
         })
     }
 
-    fn count(&mut self, now: Timestamp, failures: u32) {
+    fn count(&mut self, now: Timestamp, attempts: u32, failures: u32) {
         self.advance(now);
         if let Some(bucket) = self.buckets.get_mut((self.second % BUCKETS as u64) as usize) {
-            bucket.attempts = bucket.attempts.saturating_add(1);
+            bucket.attempts = bucket.attempts.saturating_add(attempts);
             bucket.failures = bucket.failures.saturating_add(failures);
         }
     }

@@ -26,6 +26,12 @@ pub enum Because {
         /// Until it may be asked again.
         wait: Millis,
     },
+    /// The fleet's breaker is half-open, and the trials are others'.
+    NoTrial,
+    /// A person has opened its breaker.
+    OpenedByHand,
+    /// It answers for another chain.
+    WrongChain,
     /// It is declared not to serve the method.
     UnsupportedMethod,
     /// It is declared to serve at most so many blocks at once.
@@ -111,7 +117,12 @@ impl Because {
     /// What fail-open would look away from; `None` for what it never does.
     pub(super) const fn fault(&self) -> Option<Degraded> {
         match self {
-            Self::OtherTransport | Self::NotConnected | Self::BreakerOpen { .. } => None,
+            Self::OtherTransport
+            | Self::NotConnected
+            | Self::BreakerOpen { .. }
+            | Self::NoTrial
+            | Self::OpenedByHand
+            | Self::WrongChain => None,
             Self::UnsupportedMethod | Self::BlockRange { .. } | Self::BlockAge { .. } | Self::NotArchival => {
                 Some(Degraded::Capability)
             }
@@ -124,6 +135,32 @@ impl Because {
         }
     }
 
+    /// How long until its breaker may let a call through, if time or a trial is all it takes: then it can be a last resort.
+    pub(super) const fn wait_for_breaker(&self) -> Option<Millis> {
+        /// Tables come about this often.
+        const NEXT_TABLE: Millis = Millis(100);
+        match self {
+            Self::BreakerOpen { wait } => Some(*wait),
+            Self::NoTrial => Some(NEXT_TABLE),
+            Self::OtherTransport
+            | Self::NotConnected
+            | Self::OpenedByHand
+            | Self::WrongChain
+            | Self::UnsupportedMethod
+            | Self::BlockRange { .. }
+            | Self::BlockAge { .. }
+            | Self::NotArchival
+            | Self::LacksMethod { .. }
+            | Self::LearnedRange { .. }
+            | Self::LearnedAge { .. }
+            | Self::LacksTag
+            | Self::Lagging { .. }
+            | Self::BlockAhead { .. }
+            | Self::BudgetSpent { .. }
+            | Self::Excluded => None,
+        }
+    }
+
     /// The order among those that are kept all the same: the highest head first, the budget that is free soonest first.
     pub(super) const fn badness(&self, head: u64) -> u64 {
         match self {
@@ -132,6 +169,9 @@ impl Because {
             Self::OtherTransport
             | Self::NotConnected
             | Self::BreakerOpen { .. }
+            | Self::NoTrial
+            | Self::OpenedByHand
+            | Self::WrongChain
             | Self::UnsupportedMethod
             | Self::BlockRange { .. }
             | Self::BlockAge { .. }
@@ -151,6 +191,9 @@ impl fmt::Display for Because {
             Self::OtherTransport => f.write_str("another transport was asked for"),
             Self::NotConnected => f.write_str("ws needs a live connection"),
             Self::BreakerOpen { wait } => write!(f, "breaker open for {wait}"),
+            Self::NoTrial => f.write_str("breaker half-open, its trials are given to others"),
+            Self::OpenedByHand => f.write_str("breaker opened by hand"),
+            Self::WrongChain => f.write_str("it answers for another chain"),
             Self::UnsupportedMethod => f.write_str("method not supported"),
             Self::BlockRange { most } => write!(f, "at most {most} blocks at once"),
             Self::BlockAge { most } => write!(f, "at most {most} blocks behind the head"),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::error::Mistake;
+use super::observe::{RequestLog, sync_cluster};
 use super::rules::{Costs, MethodRules, MethodSet};
 use super::spec::{
     CATALOG_VERSION, CatalogSpec, ChainSpec, ChannelSpec, CostSpec, MethodRulesSpec, ProfileSpec, ProviderSpec,
@@ -44,6 +45,9 @@ impl TryFrom<CatalogSpec> for Catalog {
                 max_body_bytes: spec.max_body_bytes,
                 max_batch: spec.max_batch,
                 max_meta_header_bytes: spec.max_meta_header_bytes,
+                sync: spec.sync.as_ref().map(sync_cluster).transpose()?,
+                request_log: spec.request_log.as_ref().map(RequestLog::try_from).transpose()?,
+                probe_token: spec.probe_token,
                 channels: Vec::with_capacity(spec.channels.len()),
                 channels_by_id: BTreeMap::new(),
                 profiles: Vec::with_capacity(spec.profiles.len()),

@@ -28,6 +28,8 @@ pub enum Mistake {
         /// What it must be at least.
         at_least: u64,
     },
+    /// A share that is not between 0 and 1.
+    NotAShare(String),
     /// Not a price or rate: negative, infinite or not a number.
     NotAnAmount(String),
     /// A name that is taken.
@@ -64,6 +66,7 @@ impl fmt::Display for Mistake {
             Self::Empty => f.write_str("is empty; at least one is needed"),
             Self::TooMany(count) => write!(f, "{count} are too many; at most {}", u16::MAX),
             Self::TooSmall { is, at_least } => write!(f, "is {is}; must be at least {at_least}"),
+            Self::NotAShare(value) => write!(f, "{value} is not a share; a number from 0 to 1"),
             Self::NotAnAmount(value) => write!(f, "{value} is not an amount; a finite number, not negative"),
             Self::Duplicate(name) => write!(f, "`{name}` is taken"),
             Self::Reserved(name) => write!(f, "`{name}` is a word of the route table; choose another name"),

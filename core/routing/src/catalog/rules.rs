@@ -102,7 +102,7 @@ fn longest<T: Copy>(globs: &[(Box<str>, T)], name: &str) -> Option<T> {
 }
 
 /// The method that a class stands for; `eth_getLogs` has three.
-fn name_of(class: MethodClass) -> &'static str {
+pub(crate) fn name_of(class: MethodClass) -> &'static str {
     let name = class.name();
     name.split_once(['<', '>']).map_or(name, |(method, _)| method)
 }

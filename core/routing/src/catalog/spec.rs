@@ -33,10 +33,84 @@ pub struct CatalogSpec {
     /// Longest `X-Lasso-Meta` header value in bytes; a longer one is left out.
     #[serde(default = "default_max_meta_header_bytes")]
     pub max_meta_header_bytes: u32,
+    /// Who takes reports and sends routing tables; absent: nobody, and each worker goes by what it sees itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncSpec>,
+    /// What Envoy's access log is to say of requests; absent: nothing is prepared for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_log: Option<RequestLogSpec>,
+    /// What marks a request as a probe of the control plane's. A secret; absent: there are no probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_token: Option<ProbeToken>,
     /// Physical channels: provider x chain x transport, one Envoy cluster each. Profiles share them by id.
     pub channels: Vec<ChannelSpec>,
     /// What clients may name under `/rpc/profile/{profile}`; `public` is the one without a name in the path.
     pub profiles: Vec<ProfileSpec>,
+}
+
+/// The control plane, as a worker reaches it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncSpec {
+    /// Envoy cluster that leads to `listen.xds`; HTTP/2.
+    pub cluster: String,
+}
+
+/// The request log. Errors are always in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestLogSpec {
+    /// Share of successful requests in it, 0 to 1. A number, or the same as text: see [`CostSpec`].
+    #[serde(default = "all", deserialize_with = "amount::one")]
+    pub sampling: f64,
+    /// Whether it has a SHA-256 of the params.
+    #[serde(default)]
+    pub include_params_digest: bool,
+    /// Where error messages are cut.
+    #[serde(default = "default_max_error_message_chars")]
+    pub max_error_message_chars: u32,
+}
+
+impl Default for RequestLogSpec {
+    fn default() -> Self {
+        Self {
+            sampling: all(),
+            include_params_digest: false,
+            max_error_message_chars: default_max_error_message_chars(),
+        }
+    }
+}
+
+/// A word that nobody can guess. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProbeToken(String);
+
+impl ProbeToken {
+    /// As it stands in the header of a probe.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `given` is this word. Every byte is looked at, so that the time it takes says nothing about where they differ.
+    #[must_use]
+    pub fn is(&self, given: &str) -> bool {
+        let differences = self.0.bytes().zip(given.bytes()).fold(0, |seen, (own, given)| seen | (own ^ given));
+        !self.0.is_empty() && self.0.len() == given.len() && differences == 0
+    }
+}
+
+impl From<[u8; 16]> for ProbeToken {
+    fn from(random: [u8; 16]) -> Self {
+        Self(format!("{:032x}", u128::from_be_bytes(random)))
+    }
+}
+
+impl fmt::Debug for ProbeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProbeToken(***)")
+    }
 }
 
 /// One physical channel. `Debug` leaves its secrets out.
@@ -327,6 +401,12 @@ const fn default_max_body_bytes() -> u32 {
 }
 const fn default_max_batch() -> u32 {
     1_000
+}
+const fn all() -> f64 {
+    1.0
+}
+const fn default_max_error_message_chars() -> u32 {
+    256
 }
 const fn default_max_meta_header_bytes() -> u32 {
     4_096

@@ -3,7 +3,7 @@
 use crate::time::Millis;
 
 /// What is left of 1 after `age`: 2^(-age / half_life), within 0.4 %. Zero after 100 half-lives.
-pub(super) fn halved(age: Millis, half_life: Millis) -> f32 {
+pub(crate) fn halved(age: Millis, half_life: Millis) -> f32 {
     if age == Millis::ZERO {
         return 1.0;
     }

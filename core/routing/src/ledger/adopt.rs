@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::board::{Board, Seat};
 use super::budget::Bucket;
+use super::count::Count;
 use super::{Account, Book, Ledger, Scratch};
 use crate::breaker::Breaker;
 use crate::catalog::{Catalog, Chain, ChainIdx, ChannelIdx};
@@ -15,28 +16,72 @@ use crate::mark::RateLimitMark;
 use crate::time::Timestamp;
 
 /// As many catalogs back as an attempt may have begun under.
-const ERAS: usize = 4;
+const ERAS: usize = 8;
+
+/// Profile and id.
+type ChainName = (Box<str>, Box<str>);
 
 /// Where the indices of an earlier catalog are now.
 #[derive(Debug, Clone)]
 pub(super) struct Era {
     pub(super) number: u32,
-    channels: Vec<Option<ChannelIdx>>,
-    chains: Vec<Option<ChainIdx>>,
+    channels: Vec<Now<ChannelIdx, Box<str>>>,
+    chains: Vec<Now<ChainIdx, ChainName>>,
+}
+
+/// What became of something: it has an index in the catalog in force, or only the name that it had.
+#[derive(Debug, Clone)]
+enum Now<Index, Name> {
+    At(Index),
+    Gone(Name),
+}
+
+impl<Index: Copy, Name: Clone> Now<Index, Name> {
+    const fn index(&self) -> Option<Index> {
+        match self {
+            Self::At(index) => Some(*index),
+            Self::Gone(_) => None,
+        }
+    }
+
+    const fn name(&self) -> Option<&Name> {
+        match self {
+            Self::At(_) => None,
+            Self::Gone(name) => Some(name),
+        }
+    }
 }
 
 impl Era {
-    pub(super) fn now(&self, channel: ChannelIdx, chain: ChainIdx) -> Option<(ChannelIdx, ChainIdx)> {
-        Some(((*self.channels.get(channel.index())?)?, (*self.chains.get(chain.index())?)?))
+    pub(super) fn channel(&self, channel: ChannelIdx) -> Option<ChannelIdx> {
+        self.channels.get(channel.index())?.index()
+    }
+
+    pub(super) fn chain(&self, chain: ChainIdx) -> Option<ChainIdx> {
+        self.chains.get(chain.index())?.index()
+    }
+
+    /// The id of a channel that is gone.
+    pub(super) fn gone_channel(&self, channel: ChannelIdx) -> Option<&str> {
+        self.channels.get(channel.index())?.name().map(|id| &**id)
+    }
+
+    /// Profile and id of a chain that is gone.
+    pub(super) fn gone_chain(&self, chain: ChainIdx) -> Option<(&str, &str)> {
+        self.chains.get(chain.index())?.name().map(|(profile, chain)| (&**profile, &**chain))
     }
 
     /// The same after one more move.
     fn moved(&mut self, step: &Self) {
         for place in &mut self.channels {
-            *place = place.and_then(|channel| step.channels.get(channel.index()).copied().flatten());
+            if let Some(next) = place.index().and_then(|channel| step.channels.get(channel.index())) {
+                place.clone_from(next);
+            }
         }
         for place in &mut self.chains {
-            *place = place.and_then(|chain| step.chains.get(chain.index()).copied().flatten());
+            if let Some(next) = place.index().and_then(|chain| step.chains.get(chain.index())) {
+                place.clone_from(next);
+            }
         }
     }
 }
@@ -51,6 +96,8 @@ impl Ledger {
     /// Follows a new catalog. What was learned about channels that it still has stays.
     pub fn adopt(&mut self, catalog: &Catalog, now: Timestamp) {
         let origins = self.origins(catalog);
+        self.file();
+        self.file_news(&origins);
         self.remember_era(catalog, &origins);
         let networks: Vec<Option<usize>> =
             catalog.networks.iter().map(|chain_id| self.networks.iter().position(|known| known == chain_id)).collect();
@@ -59,7 +106,7 @@ impl Ledger {
         let books = catalog
             .chains()
             .zip(&origins.chains)
-            .map(|((_, chain), origin)| self.move_book(catalog, chain, *origin, &origins))
+            .map(|((index, chain), origin)| self.move_book(catalog, (index, chain), *origin, &origins))
             .collect();
         let accounts =
             (0..catalog.channels.len()).map(|place| self.move_account(catalog, place, &origins, now)).collect();
@@ -70,6 +117,24 @@ impl Ledger {
         self.networks.clone_from(&catalog.networks);
         self.books = books;
         self.scratch = Scratch::default();
+        self.channels = catalog.channels_by_id.values().copied().collect();
+        // They are good for two seconds; the control plane gives others.
+        self.explorations.clear();
+        self.workers = f64::from(catalog.workers());
+        self.divide_budgets();
+        self.news = catalog.channels().map(|(channel, _)| channel).collect();
+        self.news.retain(|channel| self.accounts.get(channel.index()).is_some_and(|account| account.count.listed));
+    }
+
+    /// What was counted on channels that the new catalog lacks goes under their names.
+    fn file_news(&mut self, origins: &Origins) {
+        for channel in std::mem::take(&mut self.news) {
+            let stays = origins.channels.contains(&Some(channel.index()));
+            let Some(account) = self.accounts.get_mut(channel.index()).filter(|_| !stays) else { continue };
+            if let Some(count) = self.archive.channel(&account.id) {
+                *count = std::mem::take(&mut account.count);
+            }
+        }
     }
 
     fn origins(&self, catalog: &Catalog) -> Origins {
@@ -87,16 +152,19 @@ impl Ledger {
     }
 
     fn remember_era(&mut self, catalog: &Catalog, origins: &Origins) {
-        let mut step =
-            Era { number: self.era, channels: vec![None; self.accounts.len()], chains: vec![None; self.books.len()] };
+        let mut step = Era {
+            number: self.era,
+            channels: self.accounts.iter().map(|account| Now::Gone(account.id.clone())).collect(),
+            chains: self.books.iter().map(|book| Now::Gone((book.profile.clone(), book.chain.clone()))).collect(),
+        };
         for ((channel, _), origin) in catalog.channels().zip(&origins.channels) {
             if let Some(place) = origin.and_then(|origin| step.channels.get_mut(origin)) {
-                *place = Some(channel);
+                *place = Now::At(channel);
             }
         }
         for ((chain, _), origin) in catalog.chains().zip(&origins.chains) {
             if let Some(place) = origin.and_then(|origin| step.chains.get_mut(origin)) {
-                *place = Some(chain);
+                *place = Now::At(chain);
             }
         }
         self.eras.iter_mut().for_each(|era| era.moved(&step));
@@ -137,25 +205,40 @@ impl Ledger {
                     id: channel.id.clone(),
                     breaker: before.breaker.clone(),
                     mark: before.mark,
+                    mark_ceded: before.mark_ceded,
                     limits,
+                    told: before.told.take(),
                     in_flight: before.in_flight,
                     budget: channel.budget,
+                    promised_until: before.promised_until,
+                    count: std::mem::take(&mut before.count),
                 }
             }
             None => Account {
                 id: channel.id.clone(),
                 breaker: Breaker::new(channel.breaker, self.own_chance(&channel.id).bits()),
                 mark: RateLimitMark::default(),
+                mark_ceded: false,
                 limits: None,
+                told: None,
                 in_flight: 0,
                 budget: channel.budget,
+                promised_until: Timestamp::default(),
+                count: Count::default(),
             },
         }
     }
 
-    fn move_book(&mut self, catalog: &Catalog, chain: &Chain, origin: Option<usize>, origins: &Origins) -> Book {
+    fn move_book(
+        &mut self,
+        catalog: &Catalog,
+        (index, chain): (ChainIdx, &Chain),
+        origin: Option<usize>,
+        origins: &Origins,
+    ) -> Book {
         let profile = profile_of(catalog, chain);
         let mut book = Book {
+            index,
             profile: profile.into(),
             chain: chain.id.clone(),
             network: chain.network,

@@ -8,6 +8,8 @@ use crate::time::{Millis, Timestamp};
 /// A budget of calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bucket {
+    /// An even part of the limit, for each worker that the catalog knows of.
+    even: f64,
     per_second: f64,
     tokens: f64,
     updated: Timestamp,
@@ -15,7 +17,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) const fn new(per_second: f64) -> Self {
-        Self { per_second, tokens: Self::depth(per_second), updated: Timestamp::from_millis(0) }
+        Self { even: per_second, per_second, tokens: Self::depth(per_second), updated: Timestamp::from_millis(0) }
     }
 
     /// A rate under one a second still lets one call through at a time.
@@ -25,6 +27,16 @@ impl Bucket {
 
     /// Follows a new configuration.
     pub(super) const fn adopt(&mut self, per_second: f64) {
+        self.even = per_second;
+        self.set_rate(per_second);
+    }
+
+    /// So many even parts of the limit are this worker's.
+    pub(super) const fn divide(&mut self, parts: f64) {
+        self.set_rate(self.even * parts);
+    }
+
+    const fn set_rate(&mut self, per_second: f64) {
         self.per_second = per_second;
         self.tokens = self.tokens.min(Self::depth(per_second));
     }

@@ -37,7 +37,7 @@ impl Ledger {
         self.now(plan, channel).map_or(State::Closed, |(channel, _)| self.breaker_state(channel, now))
     }
 
-    fn now(&self, plan: &Plan, channel: ChannelIdx) -> Option<(ChannelIdx, ChainIdx)> {
+    pub(super) fn now(&self, plan: &Plan, channel: ChannelIdx) -> Option<(ChannelIdx, ChainIdx)> {
         let begun = Begun {
             channel,
             chain: plan.chain,
@@ -45,7 +45,9 @@ impl Ledger {
             started: Timestamp::from_millis(0),
             kind: Kind::Ordinary,
             era: plan.era,
+            opening: None,
         };
-        self.current(&begun)
+        let (channel, chain) = self.whereabouts(&begun);
+        channel.zip(chain)
     }
 }

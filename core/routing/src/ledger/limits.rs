@@ -7,6 +7,7 @@
 use lasso_jsonrpc::block::{BlockRef, Blocks, Tag};
 use lasso_jsonrpc::method::{Method, MethodClass};
 
+use crate::report::Limit;
 use crate::time::{Millis, Timestamp};
 
 /// A learned range, and a tag that is not known there, hold for an hour.
@@ -92,44 +93,67 @@ impl Limits {
                 .any(|tag| self.tags.iter().any(|lacked| lacked.at(now) == Some(tag)))
     }
 
-    pub(super) fn ban(&mut self, method: &Method<'_>, length: Millis, now: Timestamp) {
-        self.tidy(now);
-        let until = now.plus(length);
-        if method.is_known() {
-            let class = MethodClass::of(method, &Blocks::None);
-            self.classes.retain(|ban| ban.value != class);
-            self.classes.push(Until { value: class, until });
-        } else {
-            self.names.retain(|(name, _)| **name != *method.name());
-            if self.names.len() >= MOST_NAMES {
-                self.names.remove(0);
-            }
-            self.names.push((method.name().into(), until));
+    /// Learns of a limit that holds until then; of two ages the lower one stays.
+    pub(super) fn learn(&mut self, limit: &Limit, until: Timestamp, now: Timestamp) {
+        let lower =
+            |known: Option<Until<u64>>, age: u64| age.min(known.and_then(|age| age.at(now)).unwrap_or(u64::MAX));
+        match *limit {
+            Limit::StateAge(age) => self.put(&Limit::StateAge(lower(self.state_age, age)), until, now),
+            Limit::Age(age) => self.put(&Limit::Age(lower(self.age, age)), until, now),
+            Limit::Range(_) | Limit::Class(_) | Limit::Name(_) | Limit::Tag(_) => self.put(limit, until, now),
         }
     }
 
-    pub(super) fn learn_range(&mut self, blocks: u64, now: Timestamp) {
-        self.range = Some(Until { value: blocks.max(1), until: now.plus(RANGE_LASTS) });
-    }
-
-    /// It does not have a block so far behind the head.
-    pub(super) fn learn_age(&mut self, missing: u64, state: bool, now: Timestamp) {
-        let place = if state { &mut self.state_age } else { &mut self.age };
-        let known = place.and_then(|age| age.at(now));
-        let age = missing.saturating_sub(1).min(known.unwrap_or(u64::MAX));
-        *place = Some(Until { value: age, until: now.plus(DEPTH_LASTS) });
-    }
-
-    pub(super) fn learn_tags(&mut self, blocks: &Blocks, now: Timestamp) {
+    /// Takes a limit over as it is.
+    pub(super) fn put(&mut self, limit: &Limit, until: Timestamp, now: Timestamp) {
         self.tidy(now);
-        for tag in tags_of(blocks).into_iter().flatten() {
-            // Every node knows these two; something else must have been wrong.
-            if !matches!(tag, Tag::Latest | Tag::Earliest) {
-                self.tags.retain(|lacked| lacked.value != tag);
-                self.tags.push(Until { value: tag, until: now.plus(RANGE_LASTS) });
+        match limit {
+            Limit::Range(blocks) => self.range = Some(Until { value: *blocks, until }),
+            Limit::StateAge(age) => self.state_age = Some(Until { value: *age, until }),
+            Limit::Age(age) => self.age = Some(Until { value: *age, until }),
+            Limit::Class(class) => {
+                self.classes.retain(|ban| ban.value != *class);
+                self.classes.push(Until { value: *class, until });
+            }
+            Limit::Name(name) => {
+                self.names.retain(|(known, _)| known != name);
+                if self.names.len() >= MOST_NAMES {
+                    self.names.remove(0);
+                }
+                self.names.push((name.clone(), until));
+            }
+            Limit::Tag(tag) => {
+                self.tags.retain(|lacked| lacked.value != *tag);
+                self.tags.push(Until { value: *tag, until });
             }
         }
     }
+}
+
+/// The method, as a limit.
+pub(super) fn of_method(method: &Method<'_>) -> Limit {
+    if method.is_known() {
+        Limit::Class(MethodClass::of(method, &Blocks::None))
+    } else {
+        Limit::Name(method.name().into())
+    }
+}
+
+/// At most so many blocks at once.
+pub(super) fn of_range(blocks: u64) -> (Limit, Millis) {
+    (Limit::Range(blocks.max(1)), RANGE_LASTS)
+}
+
+/// It does not have a block so far behind the head.
+pub(super) fn of_missing(missing: u64, state: bool) -> (Limit, Millis) {
+    let age = missing.saturating_sub(1);
+    (if state { Limit::StateAge(age) } else { Limit::Age(age) }, DEPTH_LASTS)
+}
+
+/// The tags in a call that not every node knows: something else must have been wrong with the others.
+pub(super) fn of_tags(blocks: &Blocks) -> impl Iterator<Item = (Limit, Millis)> {
+    let unusual = |tag: &Tag| !matches!(tag, Tag::Latest | Tag::Earliest);
+    tags_of(blocks).into_iter().flatten().filter(unusual).map(|tag| (Limit::Tag(tag), RANGE_LASTS))
 }
 
 fn tags_of(blocks: &Blocks) -> [Option<Tag>; 2] {

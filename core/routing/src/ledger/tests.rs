@@ -1,3 +1,7 @@
+mod balance;
+mod following;
+mod reporting;
+
 use crate::breaker::{Category, State};
 use crate::candidate::Because;
 use crate::catalog::Catalog;
@@ -87,11 +91,12 @@ fn an_attempt_of_a_forgotten_era_is_ignored() {
     let mut world = World::of(&["a"]);
     let plan = world.plan("eth_call", LATEST).unwrap();
     let begun = world.begin(&plan, 0);
-    for generation in ["2", "3", "4", "5", "6"] {
-        reload(&mut world, &["a"], generation, |_| {});
+    for generation in 2..12 {
+        reload(&mut world, &["a"], &generation.to_string(), |_| {});
     }
     let method = Method::of("eth_call");
     assert_eq!(world.ledger.settle(&world.end(begun, &method, &LATEST, &DONE)), None);
+    assert_eq!(world.ledger.lost(), 1);
 }
 
 #[test]
@@ -149,8 +154,8 @@ fn what_one_transport_lacks_the_other_lacks_too() {
     let mut world = World::from(spec);
     world.learn("a", "foo_bar", LATEST, Mark::BanMethod(Millis::from_secs(300)));
     let ws = world.catalog.channel_named("ethereum/a/ws").unwrap();
-    assert!(world.ledger.look(ws, world.now).unwrap().limits.is_some());
-    assert!(world.ledger.look(world.channel("b"), world.now).unwrap().limits.is_none());
+    assert!(world.ledger.look(ws, false, world.now).unwrap().limits.is_some());
+    assert!(world.ledger.look(world.channel("b"), false, world.now).unwrap().limits.is_none());
 }
 
 #[test]
@@ -161,7 +166,7 @@ fn nothing_is_learned_of_a_channel_until_another_one_answered() {
     {
         world.attempt("a", "eth_getLogs", &marked(mark));
     }
-    assert!(world.ledger.look(world.channel("a"), world.now).unwrap().limits.is_none());
+    assert!(world.ledger.look(world.channel("a"), false, world.now).unwrap().limits.is_none());
     assert_eq!(world.order("eth_getLogs", LATEST), "a b");
 }
 
@@ -169,7 +174,7 @@ fn nothing_is_learned_of_a_channel_until_another_one_answered() {
 fn a_depth_without_a_head_is_not_learned() {
     let mut world = World::of(&["a", "b"]);
     world.learn("a", "eth_getBalance", number(5), Mark::LearnDepth);
-    assert!(world.ledger.look(world.channel("a"), world.now).unwrap().limits.is_none());
+    assert!(world.ledger.look(world.channel("a"), false, world.now).unwrap().limits.is_none());
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn siblings_come_behind_other_providers_unless_their_index_is_better() {
                 index,
                 weight: 64.0,
                 failing: false,
+                asking: false,
                 in_flight: 0,
                 head: 0,
                 badness: 0,
@@ -342,4 +343,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_probe_is_planned_for_its_provider_alone_whatever_speaks_against_it() {
+    let mut world = World::with(&["a", "b"], |chain| {
+        chain.providers[0].capabilities.unsupported_methods = vec!["eth_blockNumber".into()];
+        chain.providers[0].requests_per_second = Some(0.1);
+    });
+    world.silence("a");
+    world.attempt("a", "eth_call", &marked(Mark::RateLimited(Some(Millis(9_000)))));
+    world.asked("/rpc/ethereum/a?exclude=a");
+    assert_eq!(world.plan("eth_blockNumber", LATEST).unwrap().reason, SelectionReason::LastResort);
+    world.target.probe = true;
+    let plan = world.plan("eth_blockNumber", LATEST).unwrap();
+    assert_eq!((world.names(&plan.candidates).as_str(), plan.reason), ("a", SelectionReason::Pinned));
+    assert_eq!((plan.deadline, plan.per_try), (PROBE_DEADLINE, PROBE_DEADLINE));
+    let before = format!("{:?}", world.ledger);
+    let _ = world.plan("eth_blockNumber", LATEST).unwrap();
+    assert_eq!(format!("{:?}", world.ledger), before, "nothing is spent");
 }

@@ -3,7 +3,7 @@
 //! The *near-best* are those whose index is within 1.25 of the smallest. Two of them are drawn; the one with fewer calls in flight here
 //! goes first (for calls that read the head: the one with the higher head), the rest follow in ascending index. Two choices instead of
 //! "the best" is what keeps equal providers evenly loaded and keeps workers from moving in step.
-//! A channel that hardly anybody asked (weight under 3) leads only while none of its calls is in flight, so that optimism about an unknown
+//! A channel that hardly anybody asked (weight under 3) leads only while none of its calls of the class is in flight, so that optimism about an unknown
 //! channel costs one call at a time.
 
 use super::{Circumstances, Row};
@@ -29,7 +29,7 @@ pub(super) fn rank(rows: &mut [Row], circumstances: &mut Circumstances) {
 }
 
 fn may_not_lead(row: &Row) -> bool {
-    row.weight < SETTLED && row.in_flight > 0
+    row.weight < SETTLED && row.asking
 }
 
 /// Two distinct places under `near`; the one that should go first.

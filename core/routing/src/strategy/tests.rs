@@ -23,6 +23,7 @@ fn rows(count: usize, change: impl Fn(usize, &mut Row)) -> Vec<Row> {
                 index: 10_000.0,
                 weight: 64.0,
                 failing: false,
+                asking: false,
                 in_flight: 0,
                 head: 0,
                 badness: 0,
@@ -90,7 +91,7 @@ fn for_calls_that_read_the_head_the_higher_head_leads() {
 fn an_unknown_channel_leads_one_call_at_a_time() {
     let unknown = |in_flight| {
         rows(2, move |place, row| {
-            (row.index, row.weight, row.in_flight) = [(10.0, 64.0, 0), (5.0, 0.0, in_flight)][place];
+            (row.index, row.weight, row.asking) = [(10.0, 64.0, false), (5.0, 0.0, in_flight > 0)][place];
         })
     };
     assert_eq!(ranked(Strategy::Fastest, unknown(0), 1, false), [1, 0]);
@@ -99,7 +100,7 @@ fn an_unknown_channel_leads_one_call_at_a_time() {
 
 #[test]
 fn without_any_data_priority_decides_among_equals() {
-    let fresh = rows(3, |place, row| (row.weight, row.in_flight, row.priority) = (0.0, 1, [3, 1, 2][place]));
+    let fresh = rows(3, |place, row| (row.weight, row.asking, row.priority) = (0.0, true, [3, 1, 2][place]));
     assert_eq!(ranked(Strategy::Fastest, fresh, 1, false), [1, 2, 0]);
 }
 

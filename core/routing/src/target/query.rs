@@ -24,6 +24,9 @@ pub(super) struct Wishes<'a> {
 /// Headers that can carry a wish, in lower case: what a shell has to fetch.
 pub const HEADERS: [&str; 4] = ["x-lasso-provider", "x-lasso-transport", "x-lasso-include-meta", "x-lasso-exclude"];
 
+/// Header that carries the control plane's word in its probes, in lower case.
+pub const PROBE: &str = "x-lasso-probe";
+
 pub(super) fn wishes<'a>(
     raw_query: &'a str,
     header: &dyn Fn(&str) -> Option<&'a str>,

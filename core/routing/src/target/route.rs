@@ -130,6 +130,7 @@ impl Named<'_> {
             allow_failover: wishes.allow_failover,
             include_meta: wishes.include_meta,
             websocket: self.websocket,
+            probe: false,
         })
     }
 }

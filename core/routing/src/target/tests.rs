@@ -216,3 +216,22 @@ proptest! {
         let _ = resolve(&catalog(), &host, &path, &|_| Some("%"));
     }
 }
+
+#[test]
+fn a_probe_says_the_catalogs_word_and_names_a_provider() {
+    #[track_caller]
+    fn check(path: &str, word: &'static str, probe: bool) {
+        let spec = CatalogSpec { probe_token: Some([0xab; 16].into()), ..spec(&["alchemy", "infura"]) };
+        let catalog = Catalog::try_from(spec).unwrap();
+        let target = resolve(&catalog, "", path, &|name| (name == PROBE).then_some(word)).unwrap();
+        assert_eq!(target.probe, probe, "{path} {word}");
+        assert!(!(target.probe && target.allow_failover));
+    }
+    const WORD: &str = "abababababababababababababababab";
+    check("/rpc/profile/public/provider/infura/ethereum", WORD, true);
+    check("/rpc/ethereum?provider=infura&allow_failover=true", WORD, true);
+    check("/rpc/ethereum", WORD, false);
+    check("/rpc/ethereum/infura", "abababababababababababababababac", false);
+    check("/rpc/ethereum/infura", "ab", false);
+    check("/rpc/ethereum/infura", "", false);
+}

@@ -49,18 +49,21 @@ impl Model {
 
     /// The failures of the current run, without those that are one with the first.
     fn run(&self) -> Vec<(Category, u16, u64)> {
-        let begin = self.ends.iter().rposition(|(signal, ..)| *signal == Signal::Success).map_or(0, |at| at + 1);
+        let success = self.ends.iter().rposition(|(signal, ..)| *signal == Signal::Success);
+        let succeeded = success.map_or(0, |at| self.ends[at].2);
+        let begin = success.map_or(0, |at| at + 1);
         let mut run = Vec::new();
-        let mut known = None;
+        let mut began = None;
         for (signal, attempt, now) in &self.ends[begin..] {
             let Signal::Failure(category) = signal else {
                 continue;
             };
-            if known.is_some_and(|known| attempt.started.as_millis() < known) {
+            let started = attempt.started.as_millis();
+            if began.is_some_and(|began| started < began) {
                 continue;
             }
-            known = known.or(Some(*now));
-            run.push((*category, attempt.method, *now));
+            let silence = if *category == Category::Timeout { started.max(succeeded) } else { *now };
+            run.push((*category, attempt.method, *began.get_or_insert(silence)));
         }
         run
     }

@@ -1,0 +1,75 @@
+//! An Envoy whose own way to the providers is broken.
+//!
+//! Duty: find Envoys that fail on most of the channels they tried while others are answered there, and set them aside.
+//! Invariant: where only one witness exists nothing is set aside. What an Envoy that is set aside reports is counted; it is no evidence and
+//! opens nothing.
+
+use super::Fleet;
+use super::event::Notice;
+use super::roster::{NodeId, PROBER};
+use crate::breaker::{QUICK_FAILURES, RUN_LENGTH};
+use crate::time::Timestamp;
+
+impl Fleet {
+    /// Whether an Envoy is set aside, judged anew.
+    pub(super) fn judge_egress(&mut self, id: NodeId, now: Timestamp) -> bool {
+        let Some(node) = self.roster.nodes.get(&id) else { return false };
+        let aside = if node.set_aside { !self.is_answered_again(id, now) } else { self.fails_alone(id, now) };
+        if aside != node.set_aside {
+            self.set_aside(id, aside);
+        }
+        aside
+    }
+
+    /// Those that say nothing are judged, too: the others' answers may have come since.
+    pub(super) fn judge_egress_of_all(&mut self, now: Timestamp) {
+        let nodes: Vec<NodeId> = self.roster.nodes.keys().copied().collect();
+        for node in nodes {
+            self.judge_egress(node, now);
+        }
+    }
+
+    /// It fails on more than half, and at least two, of the channels it tried lately, and another one was answered there since.
+    fn fails_alone(&self, id: NodeId, now: Timestamp) -> bool {
+        let Some(node) = self.roster.nodes.get(&id) else { return false };
+        let tried = || node.tried.iter().enumerate().filter(|(_, tried)| tried.is_tried(now));
+        let failing = || {
+            tried().filter(|(_, tried)| {
+                tried.fails(now) && tried.trailing >= QUICK_FAILURES && now.since(tried.began) >= RUN_LENGTH
+            })
+        };
+        // Nearly always nobody fails, and that is all there is to find out.
+        if failing().nth(1).is_none() {
+            return false;
+        }
+        let alone = failing().filter(|(channel, tried)| self.answers_others(id, *channel, tried.began, now)).count();
+        alone >= 2 && alone * 2 > tried().count()
+    }
+
+    fn answers_others(&self, id: NodeId, channel: usize, since: Timestamp, now: Timestamp) -> bool {
+        let mut others = self.roster.nodes.iter().filter(|(other, node)| **other != id && !node.set_aside);
+        others.any(|(_, other)| other.tried.get(channel).is_some_and(|tried| tried.succeeds_after(since, now)))
+    }
+
+    /// Most of the channels it tried lately answered it.
+    fn is_answered_again(&self, id: NodeId, now: Timestamp) -> bool {
+        let Some(node) = self.roster.nodes.get(&id) else { return true };
+        let tried = node.tried.iter().filter(|tried| tried.is_tried(now));
+        let (answered, all) = tried.fold((0, 0), |(answered, all), tried| {
+            (answered + usize::from(tried.succeeds_after(Timestamp::default(), now)), all + 1)
+        });
+        answered * 2 > all
+    }
+
+    fn set_aside(&mut self, id: NodeId, aside: bool) {
+        let Some(node) = self.roster.nodes.get_mut(&id) else { return };
+        node.set_aside = aside;
+        let node = node.name.clone();
+        for worker in self.roster.workers.values_mut().filter(|worker| worker.node == id) {
+            worker.urgent = true;
+        }
+        if id != PROBER {
+            self.tell(if aside { Notice::SetAside { node } } else { Notice::Returned { node } });
+        }
+    }
+}
