@@ -21,6 +21,7 @@ pub mod relay;
 mod replies;
 pub mod screen;
 mod tally;
+mod told;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -34,16 +35,17 @@ use lasso_routing::plan::{Attempts, Question, plan};
 use lasso_routing::target::{Meta, Target, TargetError, resolve};
 
 use crate::exchange::{Ask, Exchange, Fate};
-use crate::host::Host;
+use crate::host::{Host, Moment};
 use crate::stats::Counter;
 use crate::up::{PLAN, plan_property};
 use crate::worker::Worker;
-use crate::{Flow, meta, reply};
+use crate::{Flow, meta, record, reply};
 
 use self::batch::Batch;
 use self::broadcast::Broadcast;
 use self::client::Client;
 use self::screen::{Screened, Wanted, screen};
+use self::told::Ending;
 
 /// Filter state that selects the route without replay.
 const ONCE: &str = "lasso_once";
@@ -75,12 +77,15 @@ pub struct Down<H> {
     worker: Rc<RefCell<Worker>>,
     state: State,
     body_size: usize,
+    /// When the head came, if anybody will be told.
+    arrived: Option<Moment>,
+    ending: Ending,
 }
 
 impl<H: Host> Down<H> {
     /// A context before its request.
     pub fn new(host: H, worker: Rc<RefCell<Worker>>) -> Self {
-        Self { host, worker, state: State::Passing, body_size: 0 }
+        Self { host, worker, state: State::Passing, body_size: 0, arrived: None, ending: Ending::Open }
     }
 
     /// The request's head came.
@@ -91,12 +96,15 @@ impl<H: Host> Down<H> {
         if !client.is_post() || !client.is_ours(&catalog) {
             return Flow::Continue;
         }
-        self.worker.borrow_mut().stats().count(Counter::Requests);
+        if !client.is_probe(&catalog) {
+            self.worker.borrow_mut().stats().count(Counter::Requests);
+        }
+        self.arrived = catalog.request_log().map(|_| self.host.now());
         if client.content_length > u64::from(catalog.max_body_bytes()) {
-            return self.refuse_size(&catalog);
+            return self.refuse_size(&catalog, &client);
         }
         if end {
-            return self.refuse(400, "null", &RpcError::parse_error());
+            return self.refuse(400, "null", &RpcError::parse_error(), &client, None);
         }
         self.state = State::Holding(Box::new(client));
         Flow::Pause
@@ -114,7 +122,10 @@ impl<H: Host> Down<H> {
         self.body_size = size;
         let Some(catalog) = self.worker.borrow().catalog() else { return Flow::Continue };
         if size > catalog.max_body_bytes() as usize {
-            return self.refuse_size(&catalog);
+            let State::Holding(client) = std::mem::replace(&mut self.state, State::Answered) else {
+                return Flow::Pause;
+            };
+            return self.refuse_size(&catalog, &client);
         }
         if end { self.serve(&catalog) } else { Flow::Pause }
     }
@@ -136,7 +147,10 @@ impl<H: Host> Down<H> {
         let body = self.host.request_body(self.body_size);
         let payload = match parse(&body, catalog.max_batch() as usize) {
             Ok(payload) => payload,
-            Err(error) => return self.refuse(u32::from(error.http_status()), error.id().as_raw(), &error.error()),
+            Err(error) => {
+                let (status, id) = (u32::from(error.http_status()), error.id().as_raw());
+                return self.refuse(status, id, &error.error(), &client, None);
+            }
         };
         let target = resolve(catalog, &client.host, &client.path, &|name| client.lasso_header(name));
         let flow = match payload {
@@ -144,12 +158,13 @@ impl<H: Host> Down<H> {
                 let id = call.id.map_or("null", |id| id.as_raw());
                 match target {
                     Ok(target) => self.single(catalog, &client, target, &call, &body),
-                    Err(error) => self.refuse_target(id, &error),
+                    Err(error) => self.refuse_target(id, &error, &client, Some(&call.method)),
                 }
             }
             Payload::Batch(items) => match target {
-                Ok(target) => self.batch(catalog, &client, target, &items),
-                Err(error) => self.refuse_target("null", &error),
+                // A probe is one call.
+                Ok(target) => self.batch(catalog, &client, Target { probe: false, ..target }, &items),
+                Err(error) => self.refuse_target("null", &error, &client, None),
             },
         };
         if let State::Routed(exchange) = &self.state {
@@ -166,9 +181,11 @@ impl<H: Host> Down<H> {
         }
         let id = call.id.map_or("null", |id| id.as_raw());
         let wanted = match screen(catalog, &target, call, &|| client.websocket_url()) {
-            Screened::Refused(error) => return self.refuse(200, id, &error),
+            Screened::Refused(error) => return self.refuse(200, id, &error, client, Some(&call.method)),
             Screened::Answered(result) => {
                 self.worker.borrow_mut().stats().count(Counter::AnsweredLocally);
+                let status = if call.id.is_none() { 204 } else { 200 };
+                self.note_answer(catalog, status, client, &call.method);
                 return self.answer(call.id.is_none(), &reply::result(id, &result));
             }
             Screened::Wanted(wanted) => wanted,
@@ -176,6 +193,7 @@ impl<H: Host> Down<H> {
         let exchange = match self.exchange(catalog, target, call, wanted) {
             Ok(exchange) => exchange,
             Err(error) => {
+                self.note_refusal(200, &error, client, Some(&call.method));
                 self.respond(200, &reply::error(id, &error));
                 return Flow::Pause;
             }
@@ -220,7 +238,7 @@ impl<H: Host> Down<H> {
         })?;
         let id = call.id.map_or("0", |id| id.as_raw()).to_owned();
         let body = rewritten(call, &wanted, &id).unwrap_or_default();
-        let told = target.include_meta != Meta::None;
+        let timed = target.include_meta.wanted() || catalog.request_log().is_some() || catalog.sync_cluster().is_some();
         let ask = Ask {
             target,
             method: call.method.clone().into_owned(),
@@ -229,11 +247,16 @@ impl<H: Host> Down<H> {
             id,
             notification: call.id.is_none(),
             filter: wanted.filter,
+            params_present: call.params.is_some(),
+            params_digest: catalog
+                .request_log()
+                .filter(|log| log.params_digest)
+                .and_then(|_| call.params.map(record::digest)),
             params: call.params.map(str::to_owned).filter(|_| plan.attempts == Attempts::Once),
             body,
         };
         let exchange = worker.open(|number| Exchange::new(number, Rc::clone(catalog), ask, plan, now, seed));
-        if told {
+        if timed {
             exchange.borrow_mut().selection = self.host.now().since(now);
         }
         Ok(exchange)
@@ -313,10 +336,15 @@ impl<H: Host> Down<H> {
 
     fn fail(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Flow {
         let failure = exchange.borrow().failed(self.host.now());
-        {
+        if !exchange.borrow().ask.target.probe {
             let mut worker = self.worker.borrow_mut();
             let stats = worker.stats();
             stats.count(if failure.indeterminate { Counter::Indeterminate } else { Counter::Exhausted });
+        }
+        if failure.is_result {
+            exchange.borrow_mut().fate = Fate::Passed;
+        } else {
+            exchange.borrow_mut().error = Some(failure.body.clone());
         }
         self.finish(exchange, &failure.body)
     }
@@ -340,7 +368,7 @@ impl<H: Host> Down<H> {
             }
         }
         self.close(exchange);
-        self.state = State::Answered;
+        (self.state, self.ending) = (State::Answered, Ending::Call(Rc::clone(exchange)));
         Flow::Pause
     }
 
@@ -356,27 +384,35 @@ impl<H: Host> Down<H> {
     /// Envoy is done with the request.
     pub fn done(&mut self) {
         match std::mem::replace(&mut self.state, State::Answered) {
-            State::Routed(exchange) | State::Relaying(exchange, _) => self.close(&exchange),
+            State::Routed(exchange) | State::Relaying(exchange, _) => {
+                self.close(&exchange);
+                self.ending = Ending::Call(exchange);
+            }
             State::Broadcasting(broadcast) => {
-                self.close(&broadcast.exchange);
+                let exchange = Rc::clone(&broadcast.exchange);
+                self.close(&exchange);
                 self.end_broadcast(*broadcast);
+                self.ending = Ending::Call(exchange);
             }
             State::Batching(mut batch) => {
                 batch.abandon(&mut self.worker.borrow_mut(), &replies::unreached(Failure::Cancelled), self.host.now());
+                batch.end(None);
+                self.ending = Ending::Batch(batch);
             }
             State::Passing | State::Holding(_) | State::Answered => {}
         }
     }
 
-    fn refuse_size(&mut self, catalog: &Catalog) -> Flow {
-        self.refuse(413, "null", &RpcError::too_large(u64::from(catalog.max_body_bytes())))
+    fn refuse_size(&mut self, catalog: &Catalog, client: &Client) -> Flow {
+        self.refuse(413, "null", &RpcError::too_large(u64::from(catalog.max_body_bytes())), client, None)
     }
 
-    fn refuse_target(&mut self, id: &str, error: &TargetError) -> Flow {
-        self.refuse(u32::from(error.status()), id, &error.rpc_error())
+    fn refuse_target(&mut self, id: &str, error: &TargetError, client: &Client, method: Option<&str>) -> Flow {
+        self.refuse(u32::from(error.status()), id, &error.rpc_error(), client, method)
     }
 
-    fn refuse(&mut self, status: u32, id: &str, error: &RpcError) -> Flow {
+    fn refuse(&mut self, status: u32, id: &str, error: &RpcError, client: &Client, method: Option<&str>) -> Flow {
+        self.note_refusal(status, error, client, method);
         self.worker.borrow_mut().stats().count(Counter::Refused);
         self.respond(status, &reply::error(id, error));
         Flow::Pause

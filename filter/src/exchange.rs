@@ -19,6 +19,7 @@ use lasso_routing::catalog::{Channel, ChannelIdx};
 use lasso_routing::ledger::{Begun, End, Ledger};
 use lasso_routing::outcome::{Blame, Failure, Next, Row, Verdict};
 use lasso_routing::plan::{Attempts, Plan};
+use lasso_routing::report::Ending;
 use lasso_routing::target::Target;
 use lasso_routing::time::{Micros, Millis, Timestamp};
 
@@ -45,6 +46,10 @@ pub struct Ask {
     pub notification: bool,
     /// It makes or uses a filter.
     pub filter: Option<FilterOp>,
+    /// Whether it had params.
+    pub params_present: bool,
+    /// Their digest, when the request log has one.
+    pub params_digest: Option<String>,
     /// Raw params of a call that is sent once; the hash of a transaction that a node already knows is made from them.
     pub params: Option<String>,
     /// Body as it goes to a provider; empty when too much is kept already.
@@ -71,9 +76,18 @@ pub struct Attempt {
     pub latency: Micros,
     /// How it ended.
     pub verdict: Option<Verdict>,
-    begun: Begun,
+    /// As the ledger entered it; `None` for a probe, of which it does not hear.
+    begun: Option<Begun>,
     /// Its blame waits for the end of the request: a timeout counts only when another channel answered.
     unsettled: bool,
+}
+
+impl Attempt {
+    /// How it ended, by the name of its row.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        self.verdict.map_or("unanswered", |verdict| verdict.row.name())
+    }
 }
 
 /// What the client gets.
@@ -107,6 +121,8 @@ pub struct Failed {
     pub body: Vec<u8>,
     /// A write that may or may not have happened.
     pub indeterminate: bool,
+    /// It is a result after all: a `null` that nobody bettered.
+    pub is_result: bool,
 }
 
 /// One client call.
@@ -128,6 +144,10 @@ pub struct Exchange {
     pub request_id: u64,
     /// Attempts so far.
     pub attempts: Vec<Attempt>,
+    /// Attempts of its copies, each of which was an exchange of its own.
+    pub copies: Vec<Attempt>,
+    /// The error that the client gets: the object, or the whole reply.
+    pub error: Option<Vec<u8>>,
     /// What the client gets.
     pub fate: Fate,
     /// Bytes of the body that the worker counts as kept.
@@ -154,6 +174,8 @@ impl Exchange {
             selection: Micros(0),
             request_id,
             attempts: Vec::with_capacity(2),
+            copies: Vec::new(),
+            error: None,
             fate: Fate::Open,
             kept: 0,
             closed: false,
@@ -234,7 +256,8 @@ impl Exchange {
     pub fn begin(&mut self, worker: &mut Worker, now: Moment) -> Option<ChannelIdx> {
         let candidate = self.plan.candidates.get(self.next)?;
         let channel = candidate.channel;
-        let begun = worker.ledger().begin(candidate, &self.plan, now.at);
+        let probe = self.ask.target.probe;
+        let begun = (!probe).then(|| worker.ledger().begin(candidate, &self.plan, now.at));
         self.next += 1;
         self.attempts.push(Attempt {
             channel,
@@ -244,7 +267,9 @@ impl Exchange {
             begun,
             unsettled: false,
         });
-        worker.stats().count(Counter::Attempts);
+        if !probe {
+            worker.stats().count(Counter::Attempts);
+        }
         if self.attempts.len() > 1 {
             worker.stats().count(Counter::Failovers);
         }
@@ -256,6 +281,11 @@ impl Exchange {
     pub fn running(&self) -> Option<usize> {
         self.attempts.last().filter(|attempt| attempt.verdict.is_none())?;
         self.attempts.len().checked_sub(1)
+    }
+
+    /// Every attempt that was made for it.
+    pub fn all_attempts(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
+        self.attempts.iter().chain(&self.copies)
     }
 
     /// The channel of the last attempt.
@@ -282,11 +312,11 @@ impl Exchange {
         };
         attempt.latency = now.since(attempt.started);
         attempt.verdict = Some(judged.verdict);
-        attempt.unsettled = judged.verdict.row == Row::TimedOut;
-        count(worker.stats(), &judged.verdict);
-        if !attempt.unsettled {
+        if let Some(begun) = attempt.begun {
+            attempt.unsettled = judged.verdict.row == Row::TimedOut;
+            count(worker.stats(), &judged.verdict);
             let end = End {
-                begun: attempt.begun,
+                begun,
                 method: &Method::of(&self.ask.method),
                 blocks: &self.ask.blocks,
                 latency: attempt.latency,
@@ -294,12 +324,17 @@ impl Exchange {
                 head: judged.head,
                 now: now.at,
             };
-            worker.settle(&end);
+            if !attempt.unsettled {
+                worker.settle(&end);
+            }
         }
         let step = self.follow(worker.ledger(), now.at, &judged);
         self.over = step != Step::Retry;
         match step {
-            Step::Release => self.fate = judged.fate,
+            Step::Release => {
+                self.fate = judged.fate;
+                self.error = judged.error.filter(|_| !judged.verdict.success);
+            }
             Step::Retry | Step::GiveUp => self.last_error = judged.error.or_else(|| self.last_error.take()),
         }
         step
@@ -350,9 +385,12 @@ impl Exchange {
     /// What the client is told when no attempt gave an answer.
     #[must_use]
     pub fn failed(&self, now: Moment) -> Failed {
-        let determinate = |body| Failed { body, indeterminate: false };
+        let determinate = |body| Failed { body, indeterminate: false, is_result: false };
+        if self.ask.target.probe {
+            return determinate(self.verdict_of_probe());
+        }
         if self.null_seen {
-            return determinate(reply::result(&self.ask.id, "null"));
+            return Failed { is_result: true, ..determinate(reply::result(&self.ask.id, "null")) };
         }
         if let Some(error) = self.last_error.as_deref().and_then(|error| std::str::from_utf8(error).ok()) {
             return determinate(reply::error_object(&self.ask.id, error));
@@ -361,7 +399,8 @@ impl Exchange {
         let sent = |verdict: Verdict| !matches!(verdict.next, Next::Another);
         // A filter that was or was not made is nobody's loss: it is a failure like any other.
         if self.plan.attempts == Attempts::Once && self.ask.filter.is_none() && last.is_some_and(sent) {
-            return Failed { body: reply::error(&self.ask.id, &RpcError::indeterminate()), indeterminate: true };
+            let body = reply::error(&self.ask.id, &RpcError::indeterminate());
+            return Failed { indeterminate: true, ..determinate(body) };
         }
         let made = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
         let error = if last.is_some_and(|verdict| verdict.row == Row::TimedOut) {
@@ -371,9 +410,19 @@ impl Exchange {
             RpcError::all_failed(&self.ask.method, chain, made)
         };
         let channel = |attempt: &Attempt| self.catalog.channel(attempt.channel).map_or("", Channel::id);
-        let reason = |attempt: &Attempt| attempt.verdict.map_or("unanswered", |verdict| verdict.row.name());
-        let reasons = self.attempts.iter().map(|attempt| (channel(attempt), reason(attempt)));
+        let reasons = self.attempts.iter().map(|attempt| (channel(attempt), attempt.outcome()));
         determinate(reply::error(&self.ask.id, &error.because(reasons)))
+    }
+
+    /// What became of a probe, in the words of reports: the control plane is to know the verdict, which the provider's own words do not always
+    /// show.
+    fn verdict_of_probe(&self) -> Vec<u8> {
+        let chain = self.catalog.chain(self.plan.chain).map_or("", |chain| chain.id());
+        let ended = self.attempts.iter().filter_map(|attempt| {
+            let ending = Ending::from(&attempt.verdict?);
+            Some((self.catalog.channel(attempt.channel).map_or("", Channel::id), ending.name()))
+        });
+        reply::error(&self.ask.id, &RpcError::all_failed(&self.ask.method, chain, 1).because(ended))
     }
 
     /// Whether [`Exchange::conclude`] has anything to do: not after one attempt that was answered, which is nearly always.
@@ -397,11 +446,11 @@ impl Exchange {
         };
         let answerer = self.attempts.iter().rposition(answers);
         for (index, attempt) in self.attempts.iter_mut().enumerate() {
-            let Some(verdict) = attempt.verdict else { continue };
+            let (Some(verdict), Some(begun)) = (attempt.verdict, attempt.begun) else { continue };
             let answered_elsewhere = answerer.is_some_and(|answerer| answerer != index);
             let excused = Verdict { blame: Blame::None, ..verdict };
             let end = End {
-                begun: attempt.begun,
+                begun,
                 method: &Method::of(&self.ask.method),
                 blocks: &self.ask.blocks,
                 latency: attempt.latency,

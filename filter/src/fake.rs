@@ -90,6 +90,10 @@ impl Host for FakeEnvoy {
         Moment { at: Timestamp::from_millis(micros / 1_000), micros: Micros(micros) }
     }
 
+    fn wall_ms(&self) -> u64 {
+        1_767_225_600_000 + self.0.micros.get() / 1_000
+    }
+
     fn request_headers(&self) -> Headers {
         self.0.request.borrow().iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }

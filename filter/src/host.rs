@@ -43,6 +43,8 @@ pub struct Dispatch<'a> {
 pub trait Host {
     /// The monotonic clock.
     fn now(&self) -> Moment;
+    /// The wall clock, for people who read logs: milliseconds since 1970.
+    fn wall_ms(&self) -> u64;
     /// The whole request header map: one call is cheaper than two reads by name.
     fn request_headers(&self) -> Headers;
     /// Replaces or adds a request header; `None` removes it.

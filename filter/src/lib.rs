@@ -9,6 +9,8 @@
 //! - [`up`] addresses each attempt to its channel, holds the response until it can be judged, and lets it go or marks it for a retry.
 //! - [`exchange`] is what the two share about one request; [`worker`] what the VM knows across requests.
 //! - [`judge`] turns a reply into an outcome, [`reply`] builds what we say ourselves, [`meta`] tells how it was routed, [`stats`] counts.
+//! - [`sync`] is the stream to the control plane: reports up, routing tables down; [`decision`] chooses which requests a report tells.
+//! - [`record`] writes the request log's lines.
 //! - [`bounds`] remembers how many calls a channel takes at once.
 //! - [`host`] is all that is asked of Envoy; `wasm` the only file that names proxy-wasm.
 //!
@@ -18,13 +20,16 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod bounds;
+pub mod decision;
 pub mod down;
 pub mod exchange;
 pub mod host;
 pub mod judge;
 pub mod meta;
+pub mod record;
 pub mod reply;
 pub mod stats;
+pub mod sync;
 pub mod up;
 pub mod worker;
 

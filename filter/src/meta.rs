@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lasso_routing::Catalog;
 use lasso_routing::ledger::Ledger;
+use lasso_routing::plan::Plan;
 use lasso_routing::target::Meta;
 use serde::Serialize;
 
@@ -63,16 +64,13 @@ fn facts<'a>(exchange: &'a Exchange, ledger: &Ledger, now: Moment) -> Facts<'a> 
     let end_to_end = now.since(exchange.started).0;
     let upstream: u64 = exchange.attempts.iter().map(|attempt| attempt.latency.0).sum();
     let channel = last.and_then(|attempt| exchange.catalog.channel(attempt.channel));
-    let mut candidates: Vec<&str> =
-        exchange.plan.candidates.iter().filter_map(|candidate| provider(candidate.channel)).collect();
-    candidates.dedup();
     Facts {
         version: VERSION,
         request_id: request_id(exchange),
         strategy: exchange.plan.strategy.name(),
         chain_id: chain.map_or(0, |chain| chain.chain_id()),
         transport: channel.map_or("http", |channel| channel.transport().name()),
-        candidate_providers: candidates,
+        candidate_providers: candidates(&exchange.catalog, &exchange.plan),
         selected_provider: last
             .and_then(|attempt| provider(attempt.channel))
             .zip(channel)
@@ -86,6 +84,16 @@ fn facts<'a>(exchange: &'a Exchange, ledger: &Ledger, now: Moment) -> Facts<'a> 
         circuit_breaker_state: last
             .map(|attempt| ledger.breaker_state_for(&exchange.plan, attempt.channel, now.at).name()),
     }
+}
+
+/// Providers that may be asked, first to last.
+pub(crate) fn candidates<'c>(catalog: &'c Catalog, plan: &Plan) -> Vec<&'c str> {
+    let Some(chain) = catalog.chain(plan.chain) else { return Vec::new() };
+    let provider = |channel| chain.providers().get(chain.provider_of(channel)?).map(|provider| provider.id());
+    let mut candidates: Vec<&str> =
+        plan.candidates.iter().filter_map(|candidate| provider(candidate.channel)).collect();
+    candidates.dedup();
+    candidates
 }
 
 fn millis(micros: u64) -> f64 {
@@ -116,9 +124,6 @@ pub fn batch_headers(batch: &Batch, ledger: &Ledger, now: Moment) -> Vec<(&'stat
     let (Some(chain), Some(last)) = (batch.catalog.chain(batch.target.chain), &batch.last) else { return headers };
     let provider = |channel| chain.providers().get(chain.provider_of(channel)?).map(|provider| provider.id());
     let transport = batch.catalog.channel(last.channel).map_or("http", |channel| channel.transport().name());
-    let mut candidates: Vec<&str> =
-        last.plan.candidates.iter().filter_map(|candidate| provider(candidate.channel)).collect();
-    candidates.dedup();
     let end_to_end = now.since(batch.started).0;
     let facts = Facts {
         version: VERSION,
@@ -126,7 +131,7 @@ pub fn batch_headers(batch: &Batch, ledger: &Ledger, now: Moment) -> Vec<(&'stat
         strategy: last.plan.strategy.name(),
         chain_id: chain.chain_id(),
         transport,
-        candidate_providers: candidates,
+        candidate_providers: candidates(&batch.catalog, &last.plan),
         selected_provider: provider(last.channel).map(|id| Selected { id, protocol: transport }),
         selection_reason: last.plan.reason.name(),
         selection_latency_us: batch.selection.0,

@@ -33,10 +33,32 @@ pub enum Counter {
     Indeterminate,
     /// Breakers opened by this worker.
     BreakersOpened,
+    /// Streams to the control plane that are up.
+    SyncConnected,
+    /// Streams to the control plane that were opened again.
+    SyncReconnects,
+    /// Messages of the control plane that did not read.
+    SyncErrors,
+    /// Reports sent, those that were sent again included.
+    ReportsSent,
+    /// Reports that the control plane has.
+    ReportsAcked,
+    /// Routing tables of the control plane.
+    TablesReceived,
+    /// Attempts for which a report had no room of their own.
+    OutcomesDropped,
+}
+
+impl Counter {
+    /// Whether it goes down as well.
+    #[must_use]
+    pub const fn is_gauge(self) -> bool {
+        matches!(self, Self::SyncConnected)
+    }
 }
 
 /// Every counter with its Envoy name (`wasmcustom.` is put before it by Envoy).
-pub const COUNTERS: [(Counter, &str); 13] = [
+pub const COUNTERS: [(Counter, &str); 20] = [
     (Counter::Requests, "lasso.requests"),
     (Counter::BatchItems, "lasso.batch_items"),
     (Counter::AnsweredLocally, "lasso.answered_locally"),
@@ -50,6 +72,13 @@ pub const COUNTERS: [(Counter, &str); 13] = [
     (Counter::Exhausted, "lasso.exhausted"),
     (Counter::Indeterminate, "lasso.indeterminate"),
     (Counter::BreakersOpened, "lasso.breakers_opened"),
+    (Counter::SyncConnected, "lasso.sync_connected"),
+    (Counter::SyncReconnects, "lasso.sync_reconnects"),
+    (Counter::SyncErrors, "lasso.sync_errors"),
+    (Counter::ReportsSent, "lasso.reports_sent"),
+    (Counter::ReportsAcked, "lasso.reports_acked"),
+    (Counter::TablesReceived, "lasso.tables_received"),
+    (Counter::OutcomesDropped, "lasso.outcomes_dropped"),
 ];
 
 /// Sums since the last flush.

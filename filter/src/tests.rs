@@ -1,5 +1,7 @@
 //! DOWN and UP against a fake Envoy: one request, its attempts, what the client gets.
 
+mod log;
+mod probes;
 mod writes;
 
 use crate::Flow;

@@ -11,13 +11,15 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use lasso_routing::Catalog;
-use lasso_routing::breaker::Transition;
+use lasso_routing::breaker::{Kind, Transition};
 use lasso_routing::ledger::{End, Ledger};
 use lasso_routing::time::Timestamp;
 
 use crate::bounds::Bounds;
+use crate::decision::Sampler;
 use crate::exchange::Exchange;
 use crate::stats::{Counter, Stats};
+use crate::sync::Sync;
 
 /// Bytes that clients' requests and providers' answers may hold at once: a VM's memory never shrinks.
 const MOST_KEPT_BYTES: usize = 64 * 1024 * 1024;
@@ -34,13 +36,28 @@ pub struct Worker {
     chance: u64,
     stats: Stats,
     ticker: Option<u32>,
+    sync: Sync,
+    /// Something was learned that the fleet should know at once.
+    urgent: bool,
+    sampler: Sampler,
+}
+
+/// Whose tick it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The root's that did the periodic work before.
+    Same,
+    /// A newer root's. The one before, if there was one, has its last duties.
+    Next(Option<u32>),
+    /// A root's that has a successor.
+    Past,
 }
 
 impl Worker {
     /// A worker without a catalog; `seed` makes its choices differ from those of its siblings.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self {
+        let mut worker = Self {
             catalog: None,
             ledger: Ledger::new(seed),
             exchanges: BTreeMap::new(),
@@ -50,7 +67,12 @@ impl Worker {
             chance: seed,
             stats: Stats::default(),
             ticker: None,
-        }
+            sync: Sync::default(),
+            urgent: false,
+            sampler: Sampler::default(),
+        };
+        worker.sync = Sync::new(worker.chance());
+        worker
     }
 
     /// Takes a plugin configuration. DOWN and UP are configured with the same one: the second is recognised by its generation.
@@ -93,7 +115,9 @@ impl Worker {
 
     /// Writes an attempt's end into the ledger.
     pub fn settle(&mut self, end: &End<'_>) {
-        if matches!(self.ledger.settle(end), Some(Transition::Opened { .. })) {
+        let opened = matches!(self.ledger.settle(end), Some(Transition::Opened { .. }));
+        self.urgent |= opened || end.begun.kind == Kind::Trial;
+        if opened {
             self.stats.count(Counter::BreakersOpened);
         }
     }
@@ -166,9 +190,44 @@ impl Worker {
     }
 
     /// Whether the root context `context` does the periodic work: the newest that ever ticked, since a configuration push makes new roots and the old ones stop.
-    pub fn owns_tick(&mut self, context: u32) -> bool {
-        let owner = self.ticker.map_or(context, |ticker| ticker.max(context));
-        self.ticker = Some(owner);
-        owner == context
+    pub fn take_turn(&mut self, context: u32) -> Turn {
+        match self.ticker {
+            Some(ticker) if ticker > context => Turn::Past,
+            Some(ticker) if ticker == context => Turn::Same,
+            before => {
+                self.ticker = Some(context);
+                Turn::Next(before)
+            }
+        }
+    }
+
+    /// The root context that does the periodic work.
+    #[must_use]
+    pub const fn ticker(&self) -> Option<u32> {
+        self.ticker
+    }
+
+    /// The stream to the control plane.
+    pub const fn sync(&mut self) -> &mut Sync {
+        &mut self.sync
+    }
+
+    /// Whether a report will have how this request was routed: errors, those that asked for it, and some of the others, as far as there
+    /// is room.
+    pub fn wants_decision(&mut self, answered: bool, asked: bool) -> bool {
+        let heard = self.catalog.as_ref().is_some_and(|catalog| catalog.sync_cluster().is_some());
+        heard && (!answered || asked || self.sampler.takes()) && self.ledger.samples(answered)
+    }
+
+    /// Another tick begins.
+    pub fn handle_tick(&mut self, now: Timestamp) {
+        self.ledger.tick(now);
+        self.sampler.handle_tick();
+    }
+
+    /// Whether something was learned that the fleet should know before the next tick; asked once.
+    #[must_use]
+    pub const fn is_urgent(&mut self) -> bool {
+        std::mem::replace(&mut self.urgent, false)
     }
 }

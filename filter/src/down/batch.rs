@@ -38,6 +38,9 @@ pub const MOST_HALVINGS: u32 = 4;
 /// A longer answer fails its part.
 pub const MOST_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
+/// As much of an error is kept for the log.
+const MOST_ERROR_BYTES: usize = 16 * 1024;
+
 /// One request of a batch.
 #[derive(Debug)]
 pub struct Item {
@@ -45,6 +48,8 @@ pub struct Item {
     pub id: Option<String>,
     /// What the client gets, once it is known.
     pub reply: Option<Vec<u8>>,
+    /// That is an error.
+    pub failed: bool,
     /// What a provider is asked; `None` when it was answered here.
     pub open: Option<OpenItem>,
 }
@@ -173,6 +178,8 @@ pub struct LastPart {
     pub channel: ChannelIdx,
     /// How long that took.
     pub latency: Micros,
+    /// How it ended, by the name of its row.
+    pub outcome: &'static str,
 }
 
 /// A batch between its request and its reply.
@@ -204,6 +211,21 @@ pub struct Batch {
     pub last: Option<LastPart>,
     /// Bytes that the worker counts as held by it.
     pub kept: usize,
+    /// How it is told of when it is over.
+    pub end: BatchEnd,
+}
+
+/// What is left of a batch that was answered.
+#[derive(Debug, Default)]
+pub struct BatchEnd {
+    /// How many items it had.
+    pub items: usize,
+    /// How many of them got an error.
+    pub failed: usize,
+    /// The reply to the first of those, cut at [`MOST_ERROR_BYTES`].
+    pub error: Option<Vec<u8>>,
+    /// HTTP status; `None` while nothing was answered.
+    pub status: Option<u32>,
 }
 
 impl Batch {
@@ -267,6 +289,7 @@ impl Batch {
     /// Answers an item with an error object, as raw JSON.
     pub fn answer_error(&mut self, worker: &mut Worker, index: usize, raw: &str) {
         self.put(worker, index, raw, reply::error_object);
+        self.fail(index);
     }
 
     fn put(&mut self, worker: &mut Worker, index: usize, raw: &str, write: fn(&str, &str) -> Vec<u8>) {
@@ -286,11 +309,28 @@ impl Batch {
         if let Some(item) = self.items.get_mut(index) {
             item.reply = Some(item.id.as_deref().map_or_else(Vec::new, |id| reply::error(id, error)));
         }
+        self.fail(index);
+    }
+
+    fn fail(&mut self, index: usize) {
+        if let Some(item) = self.items.get_mut(index) {
+            item.failed = true;
+        }
+    }
+
+    /// Lets the items go, once they are answered; what is told of them stays.
+    pub fn end(&mut self, status: Option<u32>) {
+        self.items = Vec::new();
+        self.end.status = status;
     }
 
     /// The client's body: replies in the order of the requests, none for notifications. `None` when nothing is to be said.
     #[must_use]
     pub fn reply(&mut self) -> Option<Vec<u8>> {
+        self.end.items = self.items.len();
+        self.end.failed = self.items.iter().filter(|item| item.failed).count();
+        let first = self.items.iter().find(|item| item.failed).and_then(|item| item.reply.as_deref());
+        self.end.error = first.map(|reply| reply.get(..MOST_ERROR_BYTES).unwrap_or(reply).to_vec());
         let said = || self.items.iter().filter(|item| item.id.is_some()).filter_map(|item| item.reply.as_deref());
         let mut body = Vec::with_capacity(2 + said().map(|reply| reply.len() + 1).sum::<usize>());
         for item in self.items.iter_mut().filter(|item| item.id.is_some()) {
@@ -328,9 +368,17 @@ impl Batch {
         });
     }
 
+    /// Keeps how a part ended, if it is the last one.
+    pub fn note(&mut self, flight: &Flight, verdict: &Verdict) {
+        if let Some(last) = self.last.as_mut().filter(|last| last.channel == flight.part.candidate.channel) {
+            last.outcome = verdict.row.name();
+        }
+    }
+
     /// Settles a part whose end shows nothing else, and counts it.
-    pub fn settle_plain(&self, worker: &mut Worker, flight: &Flight, verdict: &Verdict, now: Moment) {
+    pub fn settle_plain(&mut self, worker: &mut Worker, flight: &Flight, verdict: &Verdict, now: Moment) {
         count(worker.stats(), verdict);
+        self.note(flight, verdict);
         self.settle_uncounted(worker, flight, verdict, now);
     }
 

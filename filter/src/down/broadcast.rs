@@ -121,6 +121,7 @@ impl<H: Host> Down<H> {
             };
             let verdict = part.attempts.last().and_then(|attempt| attempt.verdict);
             part.conclude(&mut worker, now);
+            broadcast.exchange.borrow_mut().copies.append(&mut part.attempts);
             (step, verdict)
         };
         match (step, std::mem::replace(&mut part.fate, Fate::Passed)) {
@@ -130,6 +131,7 @@ impl<H: Host> Down<H> {
                     Fate::Passed | Fate::PassedAsOk | Fate::Open => body,
                 };
                 if verdict.is_some_and(|verdict| verdict.success) {
+                    broadcast.exchange.borrow_mut().fate = Fate::Passed;
                     return self.finish_broadcast(*broadcast, &reply);
                 }
                 broadcast.refusal = Some(reply);
@@ -158,6 +160,7 @@ impl<H: Host> Down<H> {
             self.worker.borrow_mut().stats().count(counter);
             reply::error(&exchange.ask.id, &error)
         });
+        broadcast.exchange.borrow_mut().error = Some(reply.clone());
         self.finish_broadcast(broadcast, &reply);
     }
 

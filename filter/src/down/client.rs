@@ -5,6 +5,7 @@
 //! Leaves to others: what the path means (`lasso_routing::target`).
 
 use lasso_routing::Catalog;
+use lasso_routing::target::PROBE;
 
 use crate::host::Headers;
 
@@ -102,6 +103,12 @@ impl Client {
     #[must_use]
     pub fn lasso_header(&self, name: &str) -> Option<&str> {
         self.lasso.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it says the word that only the control plane knows.
+    #[must_use]
+    pub fn is_probe(&self, catalog: &Catalog) -> bool {
+        self.lasso_header(PROBE).is_some_and(|given| catalog.is_probe_token(given))
     }
 
     /// Where the same request can be made over WebSocket.

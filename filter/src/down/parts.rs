@@ -16,12 +16,13 @@ use lasso_routing::outcome::Failure;
 use lasso_routing::plan::{Candidate, Plan};
 use lasso_routing::target::{Meta, Target};
 
-use super::batch::{Batch, Course, Flight, Item, MOST_IN_FLIGHT, OpenItem, PART_ITEMS, Part};
+use super::batch::{Batch, BatchEnd, Course, Flight, Item, MOST_IN_FLIGHT, OpenItem, PART_ITEMS, Part};
 use super::client::Client;
 use super::plans::plan_items;
 use super::relay::send;
 use super::replies::unreached;
 use super::screen::{Screened, screen};
+use super::told::Ending;
 use super::{Down, State};
 use crate::host::{Host, Moment};
 use crate::stats::Counter;
@@ -69,6 +70,7 @@ impl<H: Host> Down<H> {
                 retries: 0,
                 last: None,
                 kept: 0,
+                end: BatchEnd::default(),
             }
         };
         {
@@ -99,7 +101,7 @@ impl<H: Host> Down<H> {
             }
         }
         if batch.flights.is_empty() {
-            return self.reply_batch(&mut batch);
+            return self.reply_batch(batch);
         }
         self.state = State::Batching(batch);
         Flow::Pause
@@ -143,7 +145,7 @@ impl<H: Host> Down<H> {
         batch.put_back(&flight.part);
     }
 
-    fn reply_batch(&mut self, batch: &mut Batch) -> Flow {
+    fn reply_batch(&mut self, mut batch: Box<Batch>) -> Flow {
         let body = batch.reply();
         let headers = {
             let mut worker = self.worker.borrow_mut();
@@ -151,13 +153,14 @@ impl<H: Host> Down<H> {
             match batch.target.include_meta {
                 Meta::None => Vec::new(),
                 // An array has no place for it, so both kinds are told in headers.
-                Meta::Headers | Meta::Body => meta::batch_headers(batch, worker.ledger(), self.host.now()),
+                Meta::Headers | Meta::Body => meta::batch_headers(&batch, worker.ledger(), self.host.now()),
             }
         };
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let status = if body.is_some() { 200 } else { 204 };
         self.host.send_response(status, &headers, body.as_deref().unwrap_or_default());
-        self.state = State::Answered;
+        batch.end(Some(status));
+        (self.state, self.ending) = (State::Answered, Ending::Batch(batch));
         Flow::Pause
     }
 }
@@ -248,14 +251,19 @@ fn item(catalog: &Catalog, target: &Target, call: &Result<Call<'_>, Invalid<'_>>
         Ok(call) => call,
         Err(invalid) => {
             let id = invalid.id.as_raw().to_owned();
-            return Item { reply: Some(crate::reply::error(&id, &invalid.error())), id: Some(id), open: None };
+            let reply = Some(crate::reply::error(&id, &invalid.error()));
+            return Item { reply, failed: true, id: Some(id), open: None };
         }
     };
     let id = call.id.map(|id| id.as_raw().to_owned());
     let raw_id = id.clone().unwrap_or_else(|| "null".to_owned());
     match screen(catalog, target, call, &|| client.websocket_url()) {
-        Screened::Refused(error) => Item { id, reply: Some(crate::reply::error(&raw_id, &error)), open: None },
-        Screened::Answered(result) => Item { id, reply: Some(crate::reply::result(&raw_id, &result)), open: None },
+        Screened::Refused(error) => {
+            Item { id, reply: Some(crate::reply::error(&raw_id, &error)), failed: true, open: None }
+        }
+        Screened::Answered(result) => {
+            Item { id, reply: Some(crate::reply::result(&raw_id, &result)), failed: false, open: None }
+        }
         Screened::Wanted(wanted) => {
             let open = OpenItem {
                 method: call.method.clone().into_owned(),
@@ -266,7 +274,7 @@ fn item(catalog: &Catalog, target: &Target, call: &Result<Call<'_>, Invalid<'_>>
                 replayable: Method::of(&call.method).safety() == Safety::Replay,
                 course: Course::default(),
             };
-            Item { id, reply: None, open: Some(open) }
+            Item { id, reply: None, failed: false, open: Some(open) }
         }
     }
 }

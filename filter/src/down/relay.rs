@@ -22,7 +22,9 @@ use crate::up::{HELD_BYTES, number_in};
 impl<H: Host> Down<H> {
     /// Sends the next attempt; answers the client when none is left.
     pub(super) fn relay(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Flow {
-        self.worker.borrow_mut().stats().count(Counter::Relayed);
+        if !exchange.borrow().ask.target.probe {
+            self.worker.borrow_mut().stats().count(Counter::Relayed);
+        }
         if exchange.borrow().ask.body.is_empty() {
             return self.fail(exchange);
         }

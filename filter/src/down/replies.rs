@@ -56,6 +56,7 @@ impl<H: Host> Down<H> {
             plan: Rc::clone(&flight.part.plan),
             channel: flight.part.candidate.channel,
             latency: now.since(flight.sent),
+            outcome: "unanswered",
         });
         let oversized = size > MOST_ANSWER_BYTES;
         let body = if answered && !oversized { self.host.dispatched_body(size) } else { Vec::new() };
@@ -101,6 +102,7 @@ fn part_lost(batch: &mut Batch, worker: &mut Worker, flight: Flight, failure: Fa
     }
     if verdict.row == Row::TimedOut {
         count(worker.stats(), &verdict);
+        batch.note(&flight, &verdict);
         batch.silent.push((flight, now));
     } else {
         batch.settle_plain(worker, &flight, &verdict, now);
@@ -206,6 +208,7 @@ fn sort_replies(
         worker.bounds_mut().learn(channel, items, now.at);
     }
     tally.count(worker.stats(), &verdict);
+    batch.note(flight, &verdict);
     let shower = tally.head().and_then(|(_, index)| batch.open(index));
     let subject = tally.subject().and_then(|index| batch.open(index));
     let shown = Shown {

@@ -49,7 +49,8 @@ pub fn screen(catalog: &Catalog, target: &Target, call: &Call<'_>, websocket_url
     let blocks = blocks_of(&method, call.params);
     let class = MethodClass::of(&method, &blocks);
     let blocked = catalog.profile(target.profile).is_some_and(|profile| profile.method(&method).blocked);
-    if blocked {
+    // What clients may not ask says nothing about what a provider is to be judged by.
+    if blocked && !target.probe {
         return Screened::Refused(RpcError::method_blocked(&call.method));
     }
     let Some(chain) = catalog.chain(target.chain) else {
