@@ -8,7 +8,7 @@ mod trust;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, Lookup};
 use crate::xds::resources::Site;
@@ -33,8 +33,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Render,
     },
-    /// Print the reference of all keys, as Markdown.
-    Reference,
+    /// Print a reference: of all keys or of all metrics as Markdown, or of the API as an OpenAPI document.
+    Reference {
+        /// Of what.
+        #[arg(value_enum, default_value_t)]
+        of: Reference,
+    },
     /// Serve clusters, routes, filters and the listener to Envoys by Delta ADS.
     Serve {
         /// lasso.yaml, or a directory with one file for each profile.
@@ -42,6 +46,15 @@ pub(crate) enum Command {
         #[command(flatten)]
         site: SiteArgs,
     },
+}
+
+/// What there is a reference of.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Reference {
+    #[default]
+    Configuration,
+    Metrics,
+    Openapi,
 }
 
 #[derive(Debug, Subcommand)]
@@ -53,15 +66,16 @@ pub(crate) enum Render {
         #[command(flatten)]
         site: SiteArgs,
         #[command(flatten)]
+        node: NodeArgs,
+        #[command(flatten)]
         admin: AdminArgs,
     },
     /// A bootstrap that asks `lasso serve` for everything.
     Bootstrap {
         /// lasso.yaml, or a directory with one file for each profile.
         config: PathBuf,
-        /// What the control plane calls this Envoy.
-        #[arg(long, default_value = "envoy-1")]
-        node: String,
+        #[command(flatten)]
+        node: NodeArgs,
         #[command(flatten)]
         admin: AdminArgs,
     },
@@ -86,6 +100,13 @@ pub(crate) struct SiteArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// What the control plane calls this Envoy; each needs a name of its own. Envoy's `--service-node` comes before it.
+    #[arg(long = "node", default_value = "envoy-1")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct AdminArgs {
     /// Envoy's admin port, on a loopback address. Default: none.
     #[arg(long = "admin", value_parser = loopback)]
@@ -103,18 +124,18 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 
 impl SiteArgs {
     /// Fails when providers need certificates and none can be read.
-    pub(crate) fn site(self, config: &Config, environment: &Lookup<'_>) -> anyhow::Result<Site> {
+    pub(crate) fn site(&self, config: &Config, environment: &Lookup<'_>) -> anyhow::Result<Site> {
         let mut providers =
             config.profiles.iter().flat_map(|profile| &profile.chains).flat_map(|chain| &chain.providers);
         let ca_bundle = if providers.any(|provider| provider.location.tls) {
-            trust::bundle(self.ca_bundle, environment, &trust::USUAL.map(Path::new))?
+            trust::bundle(self.ca_bundle.clone(), environment, &trust::USUAL.map(Path::new))?
         } else {
-            self.ca_bundle.unwrap_or_default()
+            self.ca_bundle.clone().unwrap_or_default()
         };
         Ok(Site {
-            filter: absolute(self.filter),
+            filter: absolute(self.filter.clone()),
             ca_bundle: absolute(ca_bundle),
-            access_log: self.access_log.map(absolute),
+            access_log: self.access_log.clone().map(absolute),
         })
     }
 }

@@ -1,17 +1,23 @@
 //! From the configuration to what the data path is made of: the catalog and its channels.
 //!
 //! Duty: name channels and clusters, share what profiles have in common, stamp the generation.
-//! Invariant: the same configuration gives the same bytes; the same URL and headers in two profiles are one channel, named by the
-//! profile that comes first (`public` always does).
+//! Invariant: the same configuration and the same names gone before give the same bytes; the same URL and headers in two profiles are
+//! one channel, named by the profile that comes first (`public` always does).
 //! Leaves to others: Envoy's resources (`xds::resources`), what a catalog must satisfy (`lasso_routing::catalog`).
 
-use std::collections::BTreeMap;
+pub(crate) mod names;
 
-use lasso_routing::catalog::spec::{CATALOG_VERSION, ChainSpec, ChannelSpec, ProfileSpec, ProviderSpec, TransportSpec};
-use lasso_routing::catalog::{Catalog, CatalogSpec};
+use std::collections::{BTreeMap, BTreeSet};
+
+use lasso_routing::catalog::spec::{
+    CATALOG_VERSION, ChainSpec, ChannelSpec, ProfileSpec, ProviderSpec, SyncSpec, TransportSpec,
+};
+use lasso_routing::catalog::{Catalog, CatalogSpec, ProbeToken};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Chain, Config, Location, Profile, Provider};
+use crate::xds::resources::CONTROL;
+use names::{Identity, Names};
 
 /// A compiled configuration.
 #[derive(Debug)]
@@ -26,28 +32,75 @@ pub(crate) struct Deployment {
 pub(crate) struct ClusterPlan {
     pub(crate) name: String,
     pub(crate) location: Location,
+    /// What the name stands for.
+    pub(crate) identity: Identity,
 }
 
-/// Compiles a configuration. The error is the catalog's own, and a mistake of ours: `config` lets nothing through that it refuses.
+/// Compiles a configuration that nothing came before.
+#[cfg(test)]
 pub(crate) fn compile(config: &Config) -> anyhow::Result<Deployment> {
-    let mut channels = Channels::default();
+    compile_as(config, &Names::default())
+}
+
+/// Compiles a configuration, with other names for what moved. The error is the catalog's own, and a mistake of ours: `config` lets nothing through that it refuses.
+pub(crate) fn compile_as(config: &Config, names: &Names) -> anyhow::Result<Deployment> {
+    let mut channels = Channels { names, specs: Vec::new(), clusters: Vec::new(), known: BTreeMap::new() };
     let profiles = config.profiles.iter().map(|profile| self::profile(profile, &mut channels));
     // A profile of which nothing can be used was warned about, and a catalog has no empty ones.
     let profiles = profiles.filter(|profile| !profile.chains.is_empty()).collect();
     let mut catalog = CatalogSpec {
         version: CATALOG_VERSION,
-        generation: "0".repeat(GENERATION_DIGITS),
+        generation: String::new(),
         workers: config.workers.unwrap_or(1),
         max_body_bytes: config.max_body_bytes,
         max_batch: config.max_batch,
         max_meta_header_bytes: config.max_meta_header_bytes,
+        sync: Some(SyncSpec { cluster: CONTROL.to_owned() }),
+        request_log: Some(config.request_log.clone()),
+        probe_token: None,
         channels: channels.specs,
         profiles,
     };
-    let content = serde_json::to_vec(&catalog)?;
-    catalog.generation = digest(&content, GENERATION_DIGITS);
+    stamp(&mut catalog)?;
     Catalog::try_from(catalog.clone())?;
     Ok(Deployment { catalog, clusters: channels.clusters })
+}
+
+impl Deployment {
+    /// The same, with the word by which filters know the control plane's probes. It is part of the content, so the generation is another.
+    pub(crate) fn with_probe_token(mut self, token: &ProbeToken) -> anyhow::Result<Self> {
+        self.catalog.probe_token = Some(token.clone());
+        stamp(&mut self.catalog)?;
+        Ok(self)
+    }
+}
+
+/// The same catalog for an Envoy that does not have these clusters, under a generation of its own. Nothing when a chain would have
+/// nobody left: then the catalog from before serves it better.
+pub(crate) fn without(catalog: &CatalogSpec, clusters: &BTreeSet<String>) -> anyhow::Result<Option<CatalogSpec>> {
+    let mut reduced = catalog.clone();
+    reduced.channels.retain(|channel| !clusters.contains(&channel.cluster));
+    let left: BTreeSet<&str> = reduced.channels.iter().map(|channel| channel.id.as_str()).collect();
+    for chain in reduced.profiles.iter_mut().flat_map(|profile| &mut profile.chains) {
+        for provider in &mut chain.providers {
+            provider.channels.retain(|channel| left.contains(channel.as_str()));
+        }
+        chain.providers.retain(|provider| !provider.channels.is_empty());
+        if chain.providers.is_empty() {
+            return Ok(None);
+        }
+    }
+    stamp(&mut reduced)?;
+    Catalog::try_from(reduced.clone())?;
+    Ok(Some(reduced))
+}
+
+/// Names a catalog by its content.
+fn stamp(catalog: &mut CatalogSpec) -> serde_json::Result<()> {
+    catalog.generation = "0".repeat(GENERATION_DIGITS);
+    let content = serde_json::to_vec(catalog)?;
+    catalog.generation = digest(&content, GENERATION_DIGITS);
+    Ok(())
 }
 
 const GENERATION_DIGITS: usize = 16;
@@ -59,14 +112,14 @@ pub(crate) fn digest(content: &[u8], digits: usize) -> String {
     hex
 }
 
-#[derive(Default)]
-struct Channels {
+struct Channels<'a> {
+    names: &'a Names,
     specs: Vec<ChannelSpec>,
     clusters: Vec<ClusterPlan>,
     known: BTreeMap<String, String>,
 }
 
-impl Channels {
+impl Channels<'_> {
     /// The id of the channel that reaches this provider, new or shared.
     fn channel(&mut self, profile: &Profile, chain: &Chain, provider: &Provider) -> String {
         let physical = provider.physical(chain);
@@ -74,7 +127,9 @@ impl Channels {
             return id.clone();
         }
         let scope = if profile.id == "public" { String::new() } else { format!("{}:", profile.id) };
-        let id = format!("{scope}{}/{}/http", chain.id, provider.id);
+        let plain = format!("{scope}{}/{}/http", chain.id, provider.id);
+        let identity = Identity::of(chain, &provider.location);
+        let id = format!("{plain}{}", self.names.suffix(&format!("lasso/{plain}"), &identity));
         let cluster = format!("lasso/{id}");
         self.specs.push(ChannelSpec {
             id: id.clone(),
@@ -84,13 +139,13 @@ impl Channels {
             path: provider.location.path.clone(),
             headers: provider.headers.iter().cloned().collect(),
         });
-        self.clusters.push(ClusterPlan { name: cluster, location: provider.location.clone() });
+        self.clusters.push(ClusterPlan { name: cluster, location: provider.location.clone(), identity });
         self.known.insert(physical, id.clone());
         id
     }
 }
 
-fn profile(profile: &Profile, channels: &mut Channels) -> ProfileSpec {
+fn profile(profile: &Profile, channels: &mut Channels<'_>) -> ProfileSpec {
     // A chain of which no provider can be used was warned about; a call for it is told that there is no such chain.
     let usable = profile.chains.iter().filter(|chain| !chain.providers.is_empty());
     ProfileSpec {
@@ -101,7 +156,7 @@ fn profile(profile: &Profile, channels: &mut Channels) -> ProfileSpec {
     }
 }
 
-fn chain(profile: &Profile, chain: &Chain, channels: &mut Channels) -> ChainSpec {
+fn chain(profile: &Profile, chain: &Chain, channels: &mut Channels<'_>) -> ChainSpec {
     let provider = |provider: &Provider| ProviderSpec {
         id: provider.id.clone(),
         channels: vec![channels.channel(profile, chain, provider)],
@@ -127,7 +182,7 @@ fn chain(profile: &Profile, chain: &Chain, channels: &mut Channels) -> ChainSpec
 
 #[cfg(test)]
 mod tests {
-    use super::compile;
+    use super::{compile, without};
     use crate::testing::{SMALL, load_text};
 
     #[test]
@@ -155,7 +210,35 @@ mod tests {
     }
 
     #[test]
+    fn the_probe_token_is_part_of_the_generation_and_nowhere_shown() {
+        let deployment = |token: u8| {
+            let deployment = compile(&load_text(SMALL).unwrap().config).unwrap();
+            deployment.with_probe_token(&[token; 16].into()).unwrap()
+        };
+        assert_eq!(deployment(7).catalog.generation, deployment(7).catalog.generation);
+        assert_ne!(deployment(7).catalog.generation, deployment(8).catalog.generation);
+        assert!(!format!("{:?}", deployment(7)).contains("0707"));
+    }
+
+    #[test]
     fn the_catalog_is_what_the_filter_is_told() {
         insta::assert_yaml_snapshot!(compile(&load_text(SMALL).unwrap().config).unwrap().catalog);
+    }
+
+    #[track_caller]
+    fn check_without(clusters: &[&str], expected: Option<&[&str]>) {
+        let catalog = compile(&load_text(SMALL).unwrap().config).unwrap().catalog;
+        let reduced = without(&catalog, &clusters.iter().map(|name| (*name).to_owned()).collect()).unwrap();
+        let left = reduced.as_ref().map(|reduced| reduced.channels.iter().map(|channel| channel.id.as_str()).collect());
+        assert_eq!(left, expected.map(<[_]>::to_vec), "{clusters:?}");
+        assert!(reduced.is_none_or(|reduced| (reduced.generation == catalog.generation) == clusters.is_empty()));
+    }
+
+    #[test]
+    fn a_catalog_without_a_cluster_is_whole_where_every_chain_has_somebody_left() {
+        check_without(&[], Some(&["ethereum/a/http", "ethereum/b/http", "beta:ethereum/own/http"]));
+        check_without(&["lasso/ethereum/a/http"], Some(&["ethereum/b/http", "beta:ethereum/own/http"]));
+        check_without(&["lasso/ethereum/a/http", "lasso/ethereum/b/http"], None);
+        check_without(&["lasso/ethereum/a/http", "lasso/beta:ethereum/own/http"], None);
     }
 }

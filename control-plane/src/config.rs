@@ -13,6 +13,7 @@ mod decode;
 mod effective;
 mod env;
 mod files;
+mod fixed;
 mod problem;
 mod reference;
 mod scalar;
@@ -25,12 +26,14 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) use advice::advice;
-use lasso_routing::catalog::spec::{BreakerSpec, CapabilitiesSpec, CostSpec, MethodRulesSpec};
+use lasso_routing::catalog::spec::{BreakerSpec, CapabilitiesSpec, CostSpec, MethodRulesSpec, RequestLogSpec};
 
 pub(crate) use env::Lookup;
+pub(crate) use files::files_at;
+use fixed::Fixed;
 pub(crate) use problem::{MASK, Problems};
 use problem::{Place, Problem};
 pub(crate) use reference::markdown as reference;
@@ -44,14 +47,32 @@ pub(crate) use tree::{Content, parse};
 pub(crate) struct Config {
     pub(crate) listen_rpc: SocketAddr,
     pub(crate) listen_xds: SocketAddr,
+    pub(crate) listen_http: SocketAddr,
+    /// Empty while nobody said.
+    pub(crate) region: String,
     pub(crate) log_level: String,
+    /// `None`: nothing survives a restart.
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) probe_via: ProbeVia,
     /// `None` while nobody said.
     pub(crate) workers: Option<u32>,
     pub(crate) max_batch: u32,
     pub(crate) max_body_bytes: u32,
     pub(crate) max_meta_header_bytes: u32,
+    pub(crate) request_log: RequestLogSpec,
     /// `public` first, then as written.
     pub(crate) profiles: Vec<Profile>,
+}
+
+/// How probes reach providers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ProbeVia {
+    /// Through `listen.rpc`, and past Envoy while nobody listens there.
+    Ours(SocketAddr),
+    /// Through the listener at this `host:port`, and in no other way.
+    Named(String),
+    /// Past Envoy.
+    Direct,
 }
 
 #[derive(Debug)]
@@ -110,11 +131,18 @@ pub(crate) struct Loaded {
     pub(crate) not_in_effect: Vec<String>,
     /// All of it with defaults, as YAML, secrets masked.
     pub(crate) effective: String,
+    /// What holds for as long as `lasso serve` runs.
+    fixed: Fixed,
     /// Where every section and value stands, by its path.
     places: BTreeMap<String, Place>,
 }
 
 impl Loaded {
+    /// What this configuration would change and a running `lasso serve` cannot.
+    pub(crate) fn fixed_since(&self, before: &Self) -> Option<Problems> {
+        self.fixed.changed_since(&before.fixed, self.places.get("")?)
+    }
+
     /// What the catalog refuses although nothing was wrong here, at the nearest place that is known.
     pub(crate) fn refusal(&self, path: &str, wrong: &str) -> Problems {
         let key = written_path(path);
@@ -139,14 +167,39 @@ pub(crate) fn load(path: &Path, lookup: &Lookup<'_>) -> Result<Loaded, Problems>
     let section = checker.section(&root, "", "");
     let checked::Checker { mut problems, later, .. } = checker;
     let mut warnings = Vec::new();
-    let config = decode::config(&section, &mut problems, &mut warnings);
+    let mut config = decode::config(&section, &mut problems, &mut warnings);
+    if let Some(config) = config.as_mut().filter(|config| config.region.is_empty()) {
+        config.region = region(&root, lookup, &mut problems);
+    }
     match config {
-        Some(config) if problems.is_empty() => {
+        Some(mut config) if problems.is_empty() => {
+            let data_dir = || lookup("LASSO_DATA_DIR").filter(|path| !path.is_empty()).map(PathBuf::from);
+            config.data_dir = config.data_dir.or_else(data_dir);
             let effective = effective::document(&section).to_string();
-            Ok(Loaded { config, warnings, not_in_effect: later, effective, places: section.places() })
+            Ok(Loaded {
+                config,
+                warnings,
+                not_in_effect: later,
+                effective,
+                fixed: Fixed::of(&section),
+                places: section.places(),
+            })
         }
         Some(_) | None => Err(Problems::new(problems)),
     }
+}
+
+/// Of whoever runs this, for files that several regions share.
+const REGION_VARIABLE: &str = "LASSO_REGION";
+
+fn region(root: &Node, lookup: &Lookup<'_>, problems: &mut Vec<Problem>) -> String {
+    let region = lookup(REGION_VARIABLE).unwrap_or_default();
+    if !region.is_empty()
+        && let Err(wrong) = scalar::read(&schema::Kind::Name, &region)
+    {
+        problems.push(Problem::new(root.place.clone(), REGION_VARIABLE, wrong));
+    }
+    region
 }
 
 /// Needed before the rest is checked, which finds what is wrong with the key itself.

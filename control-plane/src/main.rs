@@ -4,12 +4,23 @@
 //! Invariant: a configuration with a mistake starts nothing; every mistake is named with file, line and key.
 //! Leaves to others: the request path, which is the filter's alone.
 //!
-//! `config` reads a file, `compile` makes the catalog of it, `xds` tells Envoy, `serve` runs it all.
+//! `config` reads a file, `compile` makes the catalog of it, `xds` tells Envoy, `reload` does it again, `serve` runs it all; `events`, `metrics`
+//! and `http` tell people.
 
 mod args;
 mod compile;
 mod config;
+mod events;
+mod history;
+mod http;
+mod metrics;
+mod notice;
+mod probe;
+mod reload;
 mod serve;
+mod store;
+mod supervise;
+mod sync;
 #[cfg(test)]
 mod testing;
 mod xds;
@@ -22,10 +33,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 
-use args::{Cli, Command, Render};
-use compile::{Deployment, compile};
+use args::{Cli, Command, Reference, Render};
+use compile::names::Names;
+use compile::{Deployment, compile_as};
 use config::Loaded;
 use lasso_routing::catalog::CatalogError;
+use reload::Loader;
 use xds::resources::bootstrap;
 use yaml::Document;
 
@@ -43,29 +56,33 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Check { config } => check(&config),
-        Command::Render { what: Render::Envoy { config, site, admin } } => {
+        Command::Render { what: Render::Envoy { config, site, node, admin } } => {
             let loaded = load(&config, site.workers)?;
             for warning in &loaded.warnings {
                 warn(warning)?;
             }
-            let deployment = deployment(&loaded)?;
+            let deployment = deployment(&loaded, &Names::default())?;
             let site = site.site(&loaded.config, &environment)?;
             if !site.filter.is_file() {
                 warn(&format!("no filter at {} here; Envoy must find it there", site.filter.display()))?;
             }
-            let file = bootstrap::static_config(&loaded.config, &deployment, &site, admin.address)?;
+            let file = bootstrap::static_config(&loaded.config, &deployment, &site, &node.name, admin.address)?;
             print(&Document::from(&file).to_string())
         }
         Command::Render { what: Render::Bootstrap { config, node, admin } } => {
             let loaded = load(&config, None)?;
-            let file = bootstrap::ads_bootstrap(loaded.config.listen_xds, &node, admin.address);
+            let file = bootstrap::ads_bootstrap(loaded.config.listen_xds, &node.name, admin.address);
             print(&Document::from(&file).to_string())
         }
-        Command::Reference => print(&config::reference()),
+        Command::Reference { of } => print(&match of {
+            Reference::Configuration => config::reference(),
+            Reference::Metrics => metrics::reference(),
+            Reference::Openapi => http::document().to_pretty_json()? + "\n",
+        }),
         Command::Serve { config, site } => {
-            let loaded = load(&config, site.workers)?;
-            let deployment = deployment(&loaded)?;
-            serve::serve(&loaded, &deployment, &site.site(&loaded.config, &environment)?)
+            let loader = Loader::new(config, site);
+            let first = loader.first()?;
+            serve::serve(loader, first)
         }
     }
 }
@@ -78,8 +95,8 @@ fn load(path: &Path, workers: Option<u32>) -> anyhow::Result<Loaded> {
     Ok(loaded)
 }
 
-fn deployment(loaded: &Loaded) -> anyhow::Result<Deployment> {
-    compile(&loaded.config).map_err(|error| match error.downcast::<CatalogError>() {
+fn deployment(loaded: &Loaded, names: &Names) -> anyhow::Result<Deployment> {
+    compile_as(&loaded.config, names).map_err(|error| match error.downcast::<CatalogError>() {
         Ok(refused) => loaded.refusal(&refused.path, &refused.mistake.to_string()).into(),
         Err(error) => error,
     })
@@ -94,7 +111,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         warn(warning)?;
     }
-    deployment(&loaded)?;
+    deployment(&loaded, &Names::default())?;
     let mut report = loaded.effective;
     if !loaded.not_in_effect.is_empty() {
         report.push_str("\n# Set, and not in effect yet:\n");
@@ -113,7 +130,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{deployment, load};
+    use super::{Names, deployment, load};
     use crate::testing::Directory;
 
     const LIMITED: &str = "profiles: {public: {chains: {ethereum: {chain_id: 1, providers: [{id: a, url: 'https://a.example', \
@@ -124,7 +141,7 @@ mod tests {
         let files = Directory::with(&[("lasso.yaml", &format!("{written}{LIMITED}"))]);
         let loaded = load(&files.path("lasso.yaml"), option).unwrap();
         assert_eq!(loaded.warnings.len(), warnings, "{:?}", loaded.warnings);
-        assert_eq!(deployment(&loaded).unwrap().catalog.workers, workers);
+        assert_eq!(deployment(&loaded, &Names::default()).unwrap().catalog.workers, workers);
     }
 
     #[test]

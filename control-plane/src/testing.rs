@@ -1,5 +1,7 @@
 //! What tests of several modules need.
 
+pub(crate) mod fleet;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -7,14 +7,16 @@
 mod provider;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
-use lasso_routing::catalog::spec::{BreakerSpec, MethodRulesSpec};
+use hyper::http::uri::Authority;
+use lasso_routing::catalog::spec::{BreakerSpec, MethodRulesSpec, RequestLogSpec};
 
 use super::checked::{Item, Section};
 use super::problem::{Place, Problem};
 use super::schema::{STRATEGIES, listed};
-use super::{Chain, Config, Profile};
+use super::{Chain, Config, ProbeVia, Profile};
 
 pub(crate) fn config(root: &Section, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> Option<Config> {
     let mut decoder = Decoder { problems, warnings, hosts: Names::new("host") };
@@ -37,11 +39,20 @@ pub(crate) fn config(root: &Section, problems: &mut Vec<Problem>, warnings: &mut
     Some(Config {
         listen_rpc: listen.address("rpc")?,
         listen_xds: listen.address("xds")?,
+        listen_http: listen.address("http")?,
+        region: root.text("region").unwrap_or_default().to_owned(),
         log_level: observability.text("log_level")?.to_owned(),
+        data_dir: root.text("data_dir").map(PathBuf::from),
+        probe_via: decoder.probe_via(root, listen.address("rpc")?),
         workers: root.small("workers"),
         max_batch: root.small("max_batch")?,
         max_body_bytes: root.small("max_body_bytes")?,
         max_meta_header_bytes: observability.small("max_meta_header_bytes")?,
+        request_log: RequestLogSpec {
+            sampling: observability.number("sampling")?,
+            include_params_digest: observability.flag("include_params_digest")?,
+            max_error_message_chars: observability.small("max_error_message_chars")?,
+        },
         profiles,
     })
 }
@@ -80,6 +91,24 @@ impl Decoder<'_> {
                 self.wrong(listen.place_of(key), &format!("{}.{key}", listen.path), wrong);
             }
             taken.push((name, address));
+        }
+    }
+
+    fn probe_via(&mut self, root: &Section, rpc: SocketAddr) -> ProbeVia {
+        match root.text("probe_via") {
+            None => {
+                // Whoever listens everywhere is reached here.
+                let ip = if rpc.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { rpc.ip() };
+                ProbeVia::Ours(SocketAddr::new(ip, rpc.port()))
+            }
+            Some("direct") => ProbeVia::Direct,
+            Some(named) => {
+                if named.parse::<Authority>().ok().and_then(|authority| authority.port_u16()).is_none() {
+                    let wrong = "must be `direct` or an address like `envoy:10000`";
+                    self.wrong(root.place_of("probe_via"), "probe_via", wrong);
+                }
+                ProbeVia::Named(named.to_owned())
+            }
         }
     }
 

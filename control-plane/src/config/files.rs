@@ -17,6 +17,11 @@ pub(crate) fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<Node> {
     if path.is_dir() { directory(path, problems) } else { file(path, problems) }
 }
 
+/// The files that [`read`] reads.
+pub(crate) fn files_at(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if path.is_dir() { yaml_files(path) } else { Ok(vec![path.to_owned()]) }
+}
+
 fn file(path: &Path, problems: &mut Vec<Problem>) -> Option<Node> {
     let name: Arc<str> = path.display().to_string().into();
     let start = Place { file: Arc::clone(&name), line: 1 };

@@ -334,3 +334,23 @@ fn the_full_example_has_every_key() {
     let missing: Vec<_> = super::schema::all().map(|key| key.path).filter(|path| !paths.contains(path)).collect();
     assert_eq!(missing, Vec::<&str>::new());
 }
+
+#[test]
+fn a_file_without_a_region_has_that_of_the_environment() {
+    #[track_caller]
+    fn check(written: &str, variable: Option<&str>, expected: Result<&str, &str>) {
+        let files = Directory::with(&[("lasso.yaml", &format!("{written}{}", with_chain(PROVIDERS)))]);
+        let lookup = |name: &str| variable.filter(|_| name == "LASSO_REGION").map(str::to_owned);
+        let found = super::load(&files.path("lasso.yaml"), &lookup).map(|loaded| loaded.config.region);
+        let found = found.map_err(|problems| problems.to_string());
+        match expected {
+            Ok(region) => assert_eq!(found.as_deref(), Ok(region)),
+            Err(wrong) => assert!(found.as_ref().is_err_and(|problems| problems.contains(wrong)), "{found:?}"),
+        }
+    }
+    check("", None, Ok(""));
+    check("", Some(""), Ok(""));
+    check("", Some("eu"), Ok("eu"));
+    check("region: us\n", Some("eu"), Ok("us"));
+    check("", Some("e u"), Err("lasso.yaml:1: LASSO_REGION: "));
+}

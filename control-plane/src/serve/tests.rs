@@ -1,8 +1,10 @@
 //! A client of the real server, in this process.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
+use clap::Parser;
+
+use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use tokio::net::TcpListener;
@@ -10,11 +12,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::run;
-use crate::compile::compile;
-use crate::testing::{SMALL, load_text, site};
-use crate::xds::secrets::Secrets;
-use crate::xds::snapshot::{ResourceType, Snapshot};
+use super::Running;
+use crate::args::{Cli, Command};
+use crate::reload::{Cause, Loader};
+use crate::testing::{Directory, SMALL};
+use crate::xds::nodes::List;
+use crate::xds::session::Phase;
+use crate::xds::snapshot::ResourceType;
 
 struct Envoy {
     requests: mpsc::Sender<DeltaDiscoveryRequest>,
@@ -35,6 +39,7 @@ impl Envoy {
             resource_names_subscribe: names.iter().map(|name| (*name).to_owned()).collect(),
             initial_resource_versions: HashMap::new(),
             response_nonce: nonce.to_owned(),
+            node: Some(Node { id: "envoy-1".to_owned(), ..Node::default() }),
             ..DeltaDiscoveryRequest::default()
         };
         self.requests.send(request).await.unwrap();
@@ -49,16 +54,30 @@ impl Envoy {
     }
 }
 
+fn phase(list: &List) -> Option<Phase> {
+    list.values().next()?.progress.as_ref().map(|progress| progress.phase)
+}
+
 #[tokio::test]
-async fn an_envoy_gets_clusters_first_and_then_the_rest_and_the_stream_ends_with_the_server() {
-    let config = load_text(SMALL).unwrap().config;
-    let snapshot = Snapshot::new(&config, &compile(&config).unwrap(), &site()).unwrap();
+async fn an_envoy_gets_everything_in_order_follows_a_reload_and_its_stream_ends_with_the_server() {
+    let files = Directory::with(&[("lasso.yaml", SMALL)]);
+    let path = files.path("lasso.yaml");
+    let cli = Cli::parse_from(["lasso", "serve", path.to_str().unwrap(), "--ca-bundle", "Cargo.toml"]);
+    let Command::Serve { config, site } = cli.command else { unreachable!() };
+    let loader = Loader::new(config, site);
+    let first = loader.first().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(run(listener, Arc::new(snapshot), Secrets::default(), async move {
-        let _ = stopped.await;
-    }));
+    let (mut running, reloader) = Running::new(loader, first);
+    running.start(reloader).unwrap();
+    let (mut nodes, reload) = (running.nodes.subscribe(), running.reload.clone());
+    let server = tokio::spawn(async move {
+        let stopped = async move {
+            let _ = stopped.await;
+        };
+        running.serve(listener, None, stopped).await
+    });
 
     let mut envoy = Envoy::connect(port).await;
     envoy.says(ResourceType::Listeners, &[], "").await;
@@ -71,11 +90,32 @@ async fn an_envoy_gets_clusters_first_and_then_the_rest_and_the_stream_ends_with
     assert_eq!((kind, names), (ResourceType::Listeners, vec!["lasso".to_owned()]));
     envoy.says(ResourceType::Listeners, &[], &nonce).await;
     envoy.says(ResourceType::Filters, &["lasso.down", "lasso.up"], "").await;
-    let (kind, _, names) = envoy.hears().await;
-    assert_eq!((kind, names), (ResourceType::Filters, vec!["lasso.down".to_owned(), "lasso.up".to_owned()]));
     envoy.says(ResourceType::Routes, &["lasso"], "").await;
-    let (kind, _, names) = envoy.hears().await;
-    assert_eq!((kind, names), (ResourceType::Routes, vec!["lasso".to_owned()]));
+    for (expected, names) in
+        [(ResourceType::Routes, &["lasso"][..]), (ResourceType::Filters, &["lasso.down", "lasso.up"])]
+    {
+        let (kind, nonce, heard) = envoy.hears().await;
+        assert_eq!(kind, expected);
+        assert_eq!(heard, names);
+        envoy.says(kind, &[], &nonce).await;
+    }
+    let settled = nodes.wait_for(|list| phase(list) == Some(Phase::Settled)).await.unwrap().clone();
+    let progress = settled[&0].progress.clone().unwrap();
+    assert_eq!((settled[&0].id.as_str(), &progress.wanted), ("envoy-1", &reload.current().borrow().generation));
+    assert_eq!(progress.in_force.as_ref(), Some(&progress.wanted));
+
+    std::fs::write(&path, SMALL.replace("id: own", "id: new")).unwrap();
+    let summary = reload.now(Cause::Call).await.unwrap();
+    let (kind, nonce, names) = envoy.hears().await;
+    assert_eq!((kind, names), (ResourceType::Clusters, vec!["lasso/beta:ethereum/new/http".to_owned()]));
+    envoy.says(kind, &[], &nonce).await;
+    for expected in [ResourceType::Routes, ResourceType::Filters] {
+        let (kind, nonce, _) = envoy.hears().await;
+        assert_eq!(kind, expected);
+        envoy.says(kind, &[], &nonce).await;
+    }
+    let draining = nodes.wait_for(|list| phase(list) == Some(Phase::Draining)).await.unwrap().clone();
+    assert_eq!(draining[&0].progress.as_ref().unwrap().in_force, Some(summary.generation));
 
     stop.send(()).unwrap();
     assert!(envoy.responses.message().await.unwrap().is_none(), "the stream ends");

@@ -6,10 +6,12 @@
 //!
 //! `envoy.binpb` holds the descriptors of exactly the files that our resources use, out of the `envoy-types` crate; a test compares.
 
+use std::sync::LazyLock;
+
 use anyhow::Context;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage};
+use prost_reflect::{DescriptorError, DescriptorPool, DeserializeOptions, DynamicMessage};
 use serde_json::Value;
 
 /// The messages that resources are made of.
@@ -17,9 +19,11 @@ use serde_json::Value;
 pub(crate) struct Schema(DescriptorPool);
 
 impl Schema {
+    /// Read once; every reload needs it.
     pub(crate) fn load() -> anyhow::Result<Self> {
-        let pool = DescriptorPool::decode(include_bytes!("envoy.binpb").as_slice());
-        Ok(Self(pool.context("the embedded descriptors cannot be read")?))
+        static POOL: LazyLock<Result<DescriptorPool, DescriptorError>> =
+            LazyLock::new(|| DescriptorPool::decode(include_bytes!("envoy.binpb").as_slice()));
+        Ok(Self(POOL.as_ref().context("the embedded descriptors cannot be read")?.clone()))
     }
 
     /// One message of the named type.

@@ -30,6 +30,9 @@ pub(crate) const NAME: &str = "lasso";
 pub(crate) const DOWN: &str = "lasso.down";
 pub(crate) const UP: &str = "lasso.up";
 
+/// The cluster that leads to `lasso serve`: for ADS, and for what the filter reports and follows.
+pub(crate) const CONTROL: &str = "lasso-control";
+
 /// `@type` of a message.
 pub(crate) fn type_url(message: &str) -> String {
     format!("type.googleapis.com/{message}")

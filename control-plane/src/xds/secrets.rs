@@ -26,7 +26,7 @@ impl std::fmt::Debug for Secrets {
 impl Secrets {
     /// Everything secret in a catalog.
     pub(crate) fn of(catalog: &CatalogSpec) -> Self {
-        let mut texts = BTreeSet::new();
+        let mut texts: BTreeSet<String> = catalog.probe_token.iter().map(|token| token.as_str().to_owned()).collect();
         for channel in &catalog.channels {
             let values = channel.headers.values().filter(|value| value.len() > 1);
             let whole = values.chain((channel.path != "/").then_some(&channel.path));
@@ -80,6 +80,13 @@ mod tests {
         check("bad segment canary-path-key in a.example", "bad segment *** in a.example");
         check("bad values canary%2Dquery, canary-query, canary-token", "bad values ***, ***, ***");
         check("bad header Bearer canary-token, or key", "bad header ***, or ***");
+    }
+
+    #[test]
+    fn the_probe_token_is_one() {
+        let deployment = compile(&load_text(crate::testing::SMALL).unwrap().config).unwrap();
+        let secrets = Secrets::of(&deployment.with_probe_token(&[7; 16].into()).unwrap().catalog);
+        assert_eq!(secrets.masked(&format!("bad value {}", "07".repeat(16))), "bad value ***");
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! The gRPC side of the sessions.
 //!
-//! Duty: one task for each stream: requests in, responses out, a timer between; log what Envoys accept and refuse.
+//! Duty: one task for each stream: requests in, responses out, newer configurations and a timer between; tell what Envoys accept and refuse.
 //! Invariant: nothing that is logged holds a provider's path, key or header: an Envoy's complaint may quote what it was sent.
 //! Leaves to others: every decision (`session`).
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryService;
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource,
 };
-use lasso_routing::time::Timestamp;
+use lasso_routing::time::{Millis, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,18 +22,28 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, error, info};
 
-use super::secrets::Secrets;
-use super::session::{self, Action, Event, Session};
-use super::snapshot::{ResourceType, Snapshot};
+use super::nodes::{Accepted, Nodes, Refused};
+use super::session::{self, Action, Event, Progress, Session};
+use super::snapshot::{self, ResourceType};
+use crate::notice::{Notice, Notices};
+use crate::reload::{Current, Reload};
 
-/// Serves one snapshot to any number of Envoys.
+/// Serves what is in effect to any number of Envoys.
 #[derive(Debug)]
 pub(crate) struct Ads {
-    pub(crate) snapshot: Arc<Snapshot>,
-    /// What must not be logged.
-    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) reload: Reload,
+    pub(crate) nodes: Nodes,
+    pub(crate) notices: Notices,
     /// Turns true when streams must end.
     pub(crate) drain: watch::Receiver<bool>,
+    /// How many streams there were.
+    pub(crate) streams: AtomicU64,
+}
+
+impl Ads {
+    pub(crate) fn new(reload: Reload, nodes: Nodes, notices: Notices, drain: watch::Receiver<bool>) -> Self {
+        Self { reload, nodes, notices, drain, streams: AtomicU64::new(0) }
+    }
 }
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -53,32 +65,51 @@ impl AggregatedDiscoveryService for Ads {
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
         let (responses, outbox) = mpsc::channel(OUTBOX);
+        let mut newer = self.reload.current();
+        let current = Arc::clone(&newer.borrow_and_update());
         let stream = EnvoyStream {
-            session: Session::new(Arc::clone(&self.snapshot)),
-            snapshot: Arc::clone(&self.snapshot),
-            secrets: Arc::clone(&self.secrets),
+            session: Session::new(Arc::clone(&current.snapshot), current.longest_deadline),
+            sent: VecDeque::from([current]),
+            newer,
+            reload: self.reload.clone(),
+            nodes: self.nodes.clone(),
+            notices: self.notices.clone(),
             responses,
             started: Instant::now(),
+            number: self.streams.fetch_add(1, Ordering::Relaxed),
             node: String::new(),
+            progress: None,
         };
         tokio::spawn(stream.run(request.into_inner(), self.drain.clone()));
         Ok(Response::new(Box::pin(ReceiverStream::new(outbox))))
     }
 }
 
-/// Longest complaint of an Envoy that is logged.
+/// Longest complaint of an Envoy that is kept.
 const LONGEST_DETAIL: usize = 512;
+
+/// Longest name of an Envoy that is kept.
+const LONGEST_NAME: usize = 128;
 
 /// Responses on their way; one of each type at most is unanswered.
 const OUTBOX: usize = 4;
 
+/// Configurations whose secrets an Envoy's complaint may still quote.
+const QUOTABLE: usize = 8;
+
 struct EnvoyStream {
     session: Session,
-    snapshot: Arc<Snapshot>,
-    secrets: Arc<Secrets>,
+    /// What was in effect since the stream began, the newest last.
+    sent: VecDeque<Arc<Current>>,
+    newer: watch::Receiver<Arc<Current>>,
+    reload: Reload,
+    nodes: Nodes,
+    notices: Notices,
     responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
     started: Instant,
+    number: u64,
     node: String,
+    progress: Option<Progress>,
 }
 
 impl EnvoyStream {
@@ -88,32 +119,47 @@ impl EnvoyStream {
             tokio::select! {
                 _ = drain.wait_for(|drain| *drain) => break,
                 () = wait_until(self.started, timeout) => self.session.handle_timeout(self.now()),
+                Ok(()) = self.newer.changed() => self.follow(),
                 request = requests.next() => match request {
                     Some(Ok(request)) => self.request(request),
                     Some(Err(status)) => {
                         info!(node = self.node, reason = status.message(), "xds stream broke");
-                        return;
+                        break;
                     }
                     None => break,
                 },
             }
-            while let Some(action) = self.session.poll_action() {
-                if self.act(action).await.is_err() {
-                    break;
-                }
+            if self.act().await.is_err() {
+                break;
             }
+            self.show();
         }
-        info!(node = self.node, "xds stream ended");
+        if !self.node.is_empty() {
+            info!(node = self.node, "xds stream ended");
+            self.nodes.disconnected(self.number, wall_clock());
+            self.notices.tell(Notice::Disconnected { node: self.node });
+        }
     }
 
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
+    fn follow(&mut self) {
+        let current = Arc::clone(&self.newer.borrow_and_update());
+        self.session.handle_event(Event::Newer(Arc::clone(&current.snapshot)), self.now());
+        self.sent.push_back(current);
+        if self.sent.len() > QUOTABLE {
+            self.sent.pop_front();
+        }
+    }
+
     fn request(&mut self, request: DeltaDiscoveryRequest) {
         if let Some(node) = request.node.filter(|_| self.node.is_empty()) {
-            self.node = node.id;
+            self.node = node.id.chars().filter(|letter| !letter.is_control()).take(LONGEST_NAME).collect();
             info!(node = self.node, "xds stream opened");
+            self.nodes.connected(self.number, &self.node, wall_clock());
+            self.notices.tell(Notice::Connected { node: self.node.clone() });
         }
         let Some(kind) = ResourceType::from_type_url(&request.type_url) else {
             debug!(node = self.node, r#type = request.type_url, "asked for a type that is not served");
@@ -130,39 +176,76 @@ impl EnvoyStream {
     }
 
     /// Fails when nobody reads the responses any more.
-    async fn act(&self, action: Action) -> Result<(), ()> {
-        match action {
-            Action::Send(response) => self.responses.send(Ok(self.message(response))).await.map_err(|_| ()),
-            Action::Acked { kind, names, after } => {
-                info!(node = self.node, r#type = ?kind, resources = names.len(), after_ms = after.0, "xds accepted");
-                Ok(())
-            }
-            Action::Refused { kind, names, detail } => {
-                let detail = self.complaint(&detail);
-                error!(node = self.node, r#type = ?kind, ?names, detail, "xds refused; not sent again until it changes");
-                Ok(())
+    async fn act(&mut self) -> Result<(), ()> {
+        while let Some(action) = self.session.poll_action() {
+            match action {
+                Action::Send(response) => self.responses.send(Ok(message(response))).await.map_err(|_| ())?,
+                Action::Acked { kind, names, after } => self.accepted(kind, names.len(), after),
+                Action::Refused { kind, names, detail } => self.refused(kind, names, &detail),
+                Action::Taken(clusters) => {
+                    let names: Vec<_> = clusters.iter().map(|(name, _)| name).collect();
+                    info!(node = self.node, ?names, "lead elsewhere in this Envoy; ours get other names");
+                    self.reload.taken(clusters).await;
+                }
+                Action::Broken(detail) => error!(node = self.node, detail, "resources cannot be made"),
             }
         }
+        Ok(())
+    }
+
+    fn accepted(&self, kind: ResourceType, resources: usize, after: Millis) {
+        let (node, after_ms) = (self.node.clone(), after.0);
+        info!(node, r#type = ?kind, resources, after_ms, "xds accepted");
+        self.nodes.accepted(self.number, kind, Accepted { at: wall_clock(), resources, after });
+        self.notices.tell(Notice::Accepted { node, kind, resources, after_ms });
+    }
+
+    fn refused(&self, kind: ResourceType, names: Vec<String>, detail: &str) {
+        let (node, detail) = (self.node.clone(), self.complaint(detail));
+        error!(node, r#type = ?kind, ?names, detail, "xds refused; not sent again until it changes");
+        let refused = Refused { at: wall_clock(), kind, names: names.clone(), detail: detail.clone() };
+        self.nodes.refused(self.number, refused);
+        self.notices.tell(Notice::Refused { node, kind, names, detail });
     }
 
     fn complaint(&self, detail: &str) -> String {
-        self.secrets.masked(detail).chars().take(LONGEST_DETAIL).collect()
+        let masked = self.sent.iter().fold(detail.to_owned(), |text, current| current.secrets.masked(&text));
+        masked.chars().take(LONGEST_DETAIL).collect()
     }
 
-    fn message(&self, response: session::Response) -> DeltaDiscoveryResponse {
-        let resource = |name: &String| {
-            let resource = self.snapshot.named(response.kind, name)?;
-            let (version, content) = (resource.version.clone(), Some(resource.content.clone()));
-            Some(Resource { name: name.clone(), version, resource: content, ..Resource::default() })
-        };
-        DeltaDiscoveryResponse {
-            type_url: response.kind.type_url(),
-            resources: response.names.iter().filter_map(resource).collect(),
-            removed_resources: response.removed,
-            nonce: response.nonce,
-            ..DeltaDiscoveryResponse::default()
+    /// Tells how far this Envoy is, when that changed.
+    fn show(&mut self) {
+        let progress = self.session.progress();
+        if self.progress.as_ref() == Some(&progress) {
+            return;
         }
+        self.nodes.moved(self.number, &progress, wall_clock());
+        let before = self.progress.as_ref().and_then(|before| before.in_force.as_ref());
+        if let Some(generation) = progress.in_force.as_ref().filter(|now| before != Some(now)) {
+            info!(node = self.node, generation, without = progress.without.len(), "catalog in force");
+            self.notices.tell(Notice::InForce { node: self.node.clone(), generation: generation.clone() });
+        }
+        self.progress = Some(progress);
     }
+}
+
+fn message(response: session::Response) -> DeltaDiscoveryResponse {
+    let resource = |(name, resource): (String, Arc<snapshot::Resource>)| {
+        let (version, content) = (resource.version.clone(), Some(resource.content.clone()));
+        Resource { name, version, resource: content, ..Resource::default() }
+    };
+    DeltaDiscoveryResponse {
+        type_url: response.kind.type_url(),
+        resources: response.resources.into_iter().map(resource).collect(),
+        removed_resources: response.removed,
+        nonce: response.nonce,
+        ..DeltaDiscoveryResponse::default()
+    }
+}
+
+fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 async fn wait_until(started: Instant, at: Option<Timestamp>) {

@@ -1,29 +1,42 @@
-//! One Envoy's delta stream.
+//! One Envoy's delta stream: from what it has to what it is to have, without a request lost on the way.
 //!
-//! Duty: know what this Envoy subscribed to, has, was sent and refused; decide what it is sent next.
-//! Invariant: at most one response of a type is unanswered; what names clusters is sent only while Envoy has every cluster, and had the
-//! time to tell its workers; a cluster is taken away only when Envoy has everything that no longer names it, and had that time again;
-//! what was refused is not sent again unchanged.
+//! Duty: know what this Envoy subscribed to, has, was sent and refused; decide what it is sent next. New clusters come first, then routes that
+//! list old and new ones together, then the catalog that names the new ones; what the catalog no longer names goes after the longest
+//! deadline of the one before, from the routes first and then from the clusters. Each step waits until this Envoy acked the one
+//! before and its workers had the time to follow.
+//! Invariant: every step looks at what Envoy has, not at which step comes next. So a newer generation in the middle, a reconnect or a refusal
+//! changes where it goes and never what must hold on the way: a catalog that may be in use names only clusters that Envoy has and routes
+//! list; no cluster comes to lead elsewhere under its name; at most one response of a type is unanswered; what was refused is not sent
+//! again unchanged.
 //! Leaves to others: the wire (`service`), what the resources are (`snapshot`).
+
+mod aim;
+mod progress;
+mod retired;
+mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use lasso_routing::time::{Millis, Timestamp};
 
-use super::snapshot::{ResourceType, Snapshot};
+use super::snapshot::{Named, Resource, ResourceType, Snapshot, deadline_in, identity_in};
+use crate::compile::names::Identity;
+use aim::Aim;
+#[cfg(test)]
+pub(crate) use progress::Phase;
+pub(crate) use progress::Progress;
+use retired::Retired;
+use subscription::{Subscription, Unanswered};
 
 /// An ack comes from Envoy's main thread; its workers follow a little later (measured: 100 ms were always enough).
 const SETTLING: Millis = Millis(200);
 
-/// A stream that has not asked for clusters by then has them from elsewhere.
-const NO_CLUSTERS_WANTED: Millis = Millis(1_000);
+/// A stream that has not asked for clusters or routes by then has them from elsewhere.
+const NOT_WANTED: Millis = Millis(1_000);
 
 /// A stream that has not asked for routes or filters by then has them from elsewhere. A cluster too many hurts nobody, so this is long.
 const NO_USERS_WANTED: Millis = Millis(10_000);
-
-/// What names clusters, and must be without a cluster before that one is taken away.
-const USERS: [ResourceType; 2] = [ResourceType::Routes, ResourceType::Filters];
 
 /// What a request said, one type.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,37 +51,58 @@ pub(crate) struct Request {
     pub(crate) refused: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Event {
     Request(ResourceType, Request),
+    /// There is a newer configuration.
+    Newer(Arc<Snapshot>),
 }
 
-/// A response: what is sent is in the snapshot by these names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Response {
     pub(crate) kind: ResourceType,
     pub(crate) nonce: String,
-    pub(crate) names: Vec<String>,
+    pub(crate) resources: Named,
     pub(crate) removed: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Action {
     Send(Response),
-    Acked { kind: ResourceType, names: Vec<String>, after: Millis },
-    Refused { kind: ResourceType, names: Vec<String>, detail: String },
+    Acked {
+        kind: ResourceType,
+        names: Vec<String>,
+        after: Millis,
+    },
+    Refused {
+        kind: ResourceType,
+        names: Vec<String>,
+        detail: String,
+    },
+    /// This Envoy has clusters by these names that lead there, and not where the snapshot's lead. They are left alone until a snapshot
+    /// comes that calls its own otherwise.
+    Taken(Vec<(String, Identity)>),
+    /// Resources for this Envoy cannot be made, which is a mistake of ours. It keeps what it has.
+    Broken(String),
 }
 
 #[derive(Debug)]
 pub(crate) struct Session {
-    snapshot: Arc<Snapshot>,
+    aim: Aim,
     subscriptions: BTreeMap<ResourceType, Subscription>,
     /// When the stream said something first.
     opened: Since,
-    /// Envoy has every cluster it wants.
+    /// Envoy has every cluster it wants and does not refuse.
     has_clusters: Since,
-    /// Envoy has everything it wants of what names clusters.
-    has_users: Since,
+    /// Envoy has the routes that list them.
+    has_routes: Since,
+    /// Envoy has the catalog that names them.
+    has_filters: Since,
+    retired: Retired,
+    /// The generation of the catalog that Envoy last acked on this stream.
+    in_force: Option<String>,
+    /// Clusters in Envoy that were told of as being elsewhere.
+    taken: BTreeSet<String>,
     /// The latest time that was told.
     now: Timestamp,
     responses: u64,
@@ -80,8 +114,11 @@ pub(crate) struct Session {
 struct Since(Option<Timestamp>);
 
 impl Since {
-    fn update(&mut self, holds: bool, now: Timestamp) {
+    /// Whether it began to hold just now.
+    fn update(&mut self, holds: bool, now: Timestamp) -> bool {
+        let begins = holds && self.0.is_none();
         self.0 = holds.then(|| self.0.unwrap_or(now));
+        begins
     }
 
     /// When it will have held so long.
@@ -90,35 +127,19 @@ impl Since {
     }
 }
 
-#[derive(Debug, Default)]
-struct Subscription {
-    wildcard: bool,
-    names: BTreeSet<String>,
-    /// Versions that Envoy has.
-    known: BTreeMap<String, String>,
-    /// Versions that Envoy refused.
-    refused: BTreeMap<String, String>,
-    /// A request waits for a response, even for one with nothing new in it.
-    asked: bool,
-    unanswered: Option<Unanswered>,
-}
-
-#[derive(Debug)]
-struct Unanswered {
-    nonce: String,
-    sent_at: Timestamp,
-    versions: BTreeMap<String, String>,
-    removed: Vec<String>,
-}
-
 impl Session {
-    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+    /// `longest` is the longest deadline of all catalogs that this process knew.
+    pub(crate) fn new(snapshot: Arc<Snapshot>, longest: Millis) -> Self {
         Self {
-            snapshot,
+            retired: Retired::before(longest.max(snapshot.deadline)),
+            aim: Aim::at(snapshot),
             subscriptions: BTreeMap::new(),
             opened: Since::default(),
             has_clusters: Since::default(),
-            has_users: Since::default(),
+            has_routes: Since::default(),
+            has_filters: Since::default(),
+            in_force: None,
+            taken: BTreeSet::new(),
             now: Timestamp::from_millis(0),
             responses: 0,
             actions: VecDeque::new(),
@@ -126,54 +147,151 @@ impl Session {
     }
 
     pub(crate) fn handle_event(&mut self, event: Event, now: Timestamp) {
-        let Event::Request(kind, request) = event;
-        self.opened.update(true, now);
-        self.answer(kind, &request, now);
-        let first = !self.subscriptions.contains_key(&kind);
-        self.subscriptions.entry(kind).or_default().update(request, first);
+        match event {
+            Event::Request(kind, request) => {
+                self.opened.update(true, now);
+                self.answer(kind, &request, now);
+                let first = !self.subscriptions.contains_key(&kind);
+                if kind == ResourceType::Filters && first {
+                    let deadlines = request.initial_versions.values().filter_map(|version| deadline_in(version));
+                    self.retired.at_least(deadlines.max().unwrap_or_default());
+                }
+                self.subscriptions.entry(kind).or_default().update(request, first);
+            }
+            Event::Newer(snapshot) => {
+                self.aim.newer(snapshot);
+                self.taken.clear();
+                // Where the catalog is from elsewhere, somebody may bring another one now.
+                self.has_filters = Since::default();
+            }
+        }
         self.handle_timeout(now);
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Timestamp) {
         self.now = now;
-        let has = |kind| self.subscriptions.get(&kind).is_none_or(|wants| wants.news(kind, &self.snapshot).is_empty());
-        let (has_clusters, has_users) = (has(ResourceType::Clusters), USERS.into_iter().all(has));
-        self.has_clusters.update(has_clusters, now);
-        self.has_users.update(has_users, now);
+        let leftover = self.leftover();
+        self.retired.only(&leftover);
+        let kept = leftover.iter().filter(|name| !self.retired.is_over(name, now)).cloned().collect();
+        if let Err(error) = self.aim.adjust(kept, self.lacking()) {
+            // Nothing moves: the aim is the one from before.
+            self.actions.push_back(Action::Broken(format!("{error:#}")));
+        }
+        self.tell_of_taken();
+        self.look(&leftover, now);
         for kind in ResourceType::ALL {
-            if kind == ResourceType::Clusters || is_past(self.users_may_come(), now) {
+            if is_past(self.may_come(kind), now) {
                 self.push(kind, now);
             }
+        }
+        if is_past(self.clusters_may_go(), now) {
+            self.take_away(now);
         }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        let times = [self.users_may_come(), self.clusters_may_go()];
-        times.into_iter().flatten().filter(|at| *at > self.now).min()
-    }
-
-    /// When what names clusters may be sent.
-    fn users_may_come(&self) -> Option<Timestamp> {
-        if self.subscriptions.contains_key(&ResourceType::Clusters) {
-            self.has_clusters.plus(SETTLING)
-        } else {
-            self.opened.plus(NO_CLUSTERS_WANTED)
-        }
-    }
-
-    /// When clusters may be taken away.
-    fn clusters_may_go(&self) -> Option<Timestamp> {
-        let settled = self.has_users.plus(SETTLING)?;
-        if USERS.iter().all(|kind| self.subscriptions.contains_key(kind)) {
-            Some(settled)
-        } else {
-            // Not asked for yet, or wanted from elsewhere.
-            self.opened.plus(NO_USERS_WANTED).map(|at| at.max(settled))
-        }
+        let steps = ResourceType::ALL.into_iter().map(|kind| self.may_come(kind));
+        let others = [self.clusters_may_go(), self.filters_are_elsewhere(), self.retired.next(self.now)];
+        steps.chain(others).flatten().filter(|at| *at > self.now).min()
     }
 
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// Notes since when Envoy has what it is to have.
+    fn look(&mut self, leftover: &BTreeSet<String>, now: Timestamp) {
+        let [clusters, routes, filters] =
+            [ResourceType::Clusters, ResourceType::Routes, ResourceType::Filters].map(|kind| {
+                let has = |wants: &Subscription| {
+                    let lacks = wants.news(self.aim.all(kind));
+                    // A cluster that was refused holds back only what names it: see `lacking`.
+                    let settled = lacks
+                        .iter()
+                        .all(|(name, version)| kind == ResourceType::Clusters && wants.refuses(name, version));
+                    settled && wants.unanswered.is_none()
+                };
+                self.subscriptions.get(&kind).map(has)
+            });
+        self.has_clusters.update(clusters == Some(true) && self.taken.is_empty(), now);
+        self.has_routes.update(routes == Some(true), now);
+        let filters = match filters {
+            Some(has) => has && !self.aim.holds_filters(),
+            None => is_past(self.filters_are_elsewhere(), now),
+        };
+        if self.has_filters.update(filters, now) {
+            self.retired.replaced(self.aim.snapshot.deadline, now);
+            if self.subscriptions.contains_key(&ResourceType::Filters) {
+                self.in_force = Some(self.aim.snapshot.generation.clone());
+            }
+        }
+        if filters {
+            self.retired.add(leftover);
+        }
+    }
+
+    /// When what is new of a type may be sent.
+    fn may_come(&self, kind: ResourceType) -> Option<Timestamp> {
+        match kind {
+            ResourceType::Clusters => self.opened.0,
+            ResourceType::Routes | ResourceType::Listeners => self.settled(ResourceType::Clusters, self.has_clusters),
+            ResourceType::Filters if self.aim.holds_filters() => None,
+            ResourceType::Filters => {
+                let clusters = self.settled(ResourceType::Clusters, self.has_clusters)?;
+                Some(clusters.max(self.settled(ResourceType::Routes, self.has_routes)?))
+            }
+        }
+    }
+
+    /// When Envoy's workers have what it acked, or it is plain that it does not want it from us.
+    fn settled(&self, kind: ResourceType, has: Since) -> Option<Timestamp> {
+        if self.subscriptions.contains_key(&kind) { has.plus(SETTLING) } else { self.opened.plus(NOT_WANTED) }
+    }
+
+    /// When clusters may be taken away that are retired and no longer in the routes.
+    fn clusters_may_go(&self) -> Option<Timestamp> {
+        if self.subscriptions.contains_key(&ResourceType::Routes) {
+            self.has_routes.plus(SETTLING)
+        } else {
+            self.opened.plus(NO_USERS_WANTED)
+        }
+    }
+
+    fn filters_are_elsewhere(&self) -> Option<Timestamp> {
+        if self.subscriptions.contains_key(&ResourceType::Filters) { None } else { self.opened.plus(NO_USERS_WANTED) }
+    }
+
+    /// Clusters that Envoy has, or may have, and is not to have for ever.
+    fn leftover(&self) -> BTreeSet<String> {
+        let wanted = self.aim.all(ResourceType::Clusters);
+        let has = self.subscriptions.get(&ResourceType::Clusters).map(Subscription::may_have);
+        has.into_iter().flatten().filter(|name| !wanted.contains_key(*name)).cloned().collect()
+    }
+
+    /// Clusters that Envoy refused and has no earlier version of.
+    fn lacking(&self) -> BTreeSet<String> {
+        let Some(clusters) = self.subscriptions.get(&ResourceType::Clusters) else { return BTreeSet::new() };
+        let wanted = self.aim.all(ResourceType::Clusters);
+        let lacks = |(name, resource): &(&String, &Arc<Resource>)| {
+            !clusters.known.contains_key(*name) && clusters.refuses(name, &resource.version)
+        };
+        wanted.iter().filter(lacks).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A name of ours that stands for another place in this Envoy. Updating it in place would send one generation's keys to the
+    /// host of another.
+    fn tell_of_taken(&mut self) {
+        let Some(clusters) = self.subscriptions.get(&ResourceType::Clusters) else { return };
+        let mut taken = Vec::new();
+        for (name, resource) in self.aim.all(ResourceType::Clusters) {
+            let Some(identity) = clusters.known.get(name).map(|version| identity_in(version)) else { continue };
+            if identity != identity_in(&resource.version) && self.taken.insert(name.clone()) {
+                taken.push((name.clone(), identity));
+            }
+        }
+        if !taken.is_empty() {
+            self.actions.push_back(Action::Taken(taken));
+        }
     }
 
     /// An ack, a nack, or nothing of that kind.
@@ -182,93 +300,62 @@ impl Session {
         let Some(unanswered) = subscription.unanswered.take_if(|unanswered| unanswered.nonce == request.nonce) else {
             return;
         };
-        let names = unanswered.versions.keys().cloned().collect();
-        if let Some(detail) = request.refused.clone() {
-            subscription.refused.extend(unanswered.versions);
-            self.actions.push_back(Action::Refused { kind, names, detail });
-            return;
-        }
-        subscription.known.extend(unanswered.versions);
-        subscription.known.retain(|name, _| !unanswered.removed.contains(name));
-        self.actions.push_back(Action::Acked { kind, names, after: now.since(unanswered.sent_at) });
+        let names = unanswered.names();
+        let action = match request.refused.clone() {
+            Some(detail) => {
+                subscription.refuse(unanswered, kind);
+                Action::Refused { kind, names, detail }
+            }
+            None => {
+                let after = now.since(unanswered.sent_at);
+                subscription.accept(unanswered);
+                Action::Acked { kind, names, after }
+            }
+        };
+        self.actions.push_back(action);
     }
 
+    /// Sends what is new of a type, and takes away what is gone unless that is clusters.
     fn push(&mut self, kind: ResourceType, now: Timestamp) {
-        let may_remove = kind != ResourceType::Clusters || is_past(self.clusters_may_go(), now);
-        let Some(subscription) = self.subscriptions.get_mut(&kind) else { return };
+        let Some(subscription) = self.subscriptions.get(&kind) else { return };
         if subscription.unanswered.is_some() {
             return;
         }
-        let mut versions = subscription.news(kind, &self.snapshot);
-        versions.retain(|name, version| subscription.refused.get(name) != Some(version));
-        let mut removed = subscription.missing(kind, &self.snapshot);
-        if may_remove {
-            removed.extend(subscription.gone(kind, &self.snapshot));
+        let there = self.aim.all(kind);
+        let mut versions = subscription.to_send(there);
+        versions.retain(|name, _| kind != ResourceType::Clusters || !self.taken.contains(name));
+        let mut removed = subscription.missing(there);
+        if kind != ResourceType::Clusters {
+            removed.extend(subscription.gone(there));
         }
-        if versions.is_empty() && removed.is_empty() && !subscription.asked {
+        if !versions.is_empty() || !removed.is_empty() || subscription.asked {
+            self.send(kind, versions, removed, now);
+        }
+    }
+
+    /// Takes away the clusters that nothing names any more.
+    fn take_away(&mut self, now: Timestamp) {
+        let Some(clusters) = self.subscriptions.get(&ResourceType::Clusters) else { return };
+        if clusters.unanswered.is_some() {
             return;
         }
+        let over = |name: &&String| self.retired.is_over(name, now) && !self.aim.keeps(name) && !clusters.keeps(name);
+        let removed: Vec<String> = self.leftover().iter().filter(over).cloned().collect();
+        if !removed.is_empty() {
+            self.send(ResourceType::Clusters, BTreeMap::new(), removed, now);
+        }
+    }
+
+    fn send(&mut self, kind: ResourceType, versions: BTreeMap<String, String>, removed: Vec<String>, now: Timestamp) {
+        let Some(subscription) = self.subscriptions.get_mut(&kind) else { return };
         self.responses += 1;
         let nonce = self.responses.to_string();
-        let names = versions.keys().cloned().collect();
-        self.actions.push_back(Action::Send(Response { kind, nonce: nonce.clone(), names, removed: removed.clone() }));
+        let there = self.aim.all(kind);
+        let resources = versions.keys().filter_map(|name| Some((name.clone(), Arc::clone(there.get(name)?)))).collect();
         subscription.asked = false;
-        subscription.unanswered = Some(Unanswered { nonce, sent_at: now, versions, removed });
-    }
-}
-
-impl Subscription {
-    fn update(&mut self, request: Request, first: bool) {
-        if first {
-            self.known = request.initial_versions;
-            self.wildcard = request.subscribe.is_empty();
-        }
-        self.asked |= first || !request.subscribe.is_empty();
-        for name in request.subscribe {
-            if name == "*" {
-                self.wildcard = true;
-            } else {
-                // Asking again for what one has is asking to be sent it again.
-                if !first {
-                    self.known.remove(&name);
-                }
-                self.names.insert(name);
-            }
-        }
-        for name in request.unsubscribe {
-            if name == "*" {
-                self.wildcard = false;
-            }
-            self.names.remove(&name);
-            self.known.remove(&name);
-        }
-    }
-
-    fn wants(&self, name: &str) -> bool {
-        self.wildcard || self.names.contains(name)
-    }
-
-    /// What Envoy wants and does not have, whether it refused it or not.
-    fn news(&self, kind: ResourceType, snapshot: &Snapshot) -> BTreeMap<String, String> {
-        let mut news = BTreeMap::new();
-        for name in snapshot.names(kind).filter(|name| self.wants(name)) {
-            let Some(resource) = snapshot.named(kind, name) else { continue };
-            if self.known.get(name) != Some(&resource.version) {
-                news.insert(name.clone(), resource.version.clone());
-            }
-        }
-        news
-    }
-
-    /// What Envoy has and there is no more.
-    fn gone(&self, kind: ResourceType, snapshot: &Snapshot) -> Vec<String> {
-        self.known.keys().filter(|name| snapshot.named(kind, name).is_none()).cloned().collect()
-    }
-
-    /// While a request waits: what it asked for, Envoy does not have, and there is not.
-    fn missing(&self, kind: ResourceType, snapshot: &Snapshot) -> Vec<String> {
-        let asked = self.names.iter().filter(|name| self.asked && !self.known.contains_key(*name));
-        asked.filter(|name| snapshot.named(kind, name).is_none()).cloned().collect()
+        subscription.unanswered =
+            Some(Unanswered { nonce: nonce.clone(), sent_at: now, versions, removed: removed.clone() });
+        self.actions.push_back(Action::Send(Response { kind, nonce, resources, removed }));
     }
 }
 

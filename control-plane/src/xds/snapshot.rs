@@ -1,19 +1,24 @@
 //! All resources of one configuration, encoded and versioned.
 //!
-//! Duty: what an Envoy may be sent, by type and name.
+//! Duty: what an Envoy may be sent, by type and name; routes and filters also as they must be while an Envoy moves from what it had, or
+//! lacks a cluster that it refused.
 //! Invariant: a version is a hash of the resource's content, so the same content has the same version after a restart and on every
 //! replica, and an Envoy that has it is not sent it again.
 //! Leaves to others: who is sent what, and when (`session`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use envoy_types::pb::google::protobuf::Any;
+use lasso_routing::catalog::CatalogSpec;
+use lasso_routing::time::Millis;
 use serde_json::{Value, json};
 
 use super::encode::Schema;
 use super::resources::listener::{Parts, listener};
 use super::resources::{DOWN, NAME, Site, UP, clusters, filters, routes, type_url};
-use crate::compile::{Deployment, digest};
+use crate::compile::names::{IDENTITY_DIGITS, Identity};
+use crate::compile::{Deployment, digest, without};
 use crate::config::Config;
 
 /// The types that are served, in the order in which an Envoy must learn of them.
@@ -36,6 +41,16 @@ impl ResourceType {
         Self::ALL.into_iter().find(|kind| kind.type_url() == url)
     }
 
+    /// Name in events, metrics and views.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Clusters => "clusters",
+            Self::Routes => "routes",
+            Self::Filters => "filters",
+            Self::Listeners => "listeners",
+        }
+    }
+
     fn message(self) -> &'static str {
         match self {
             Self::Clusters => "envoy.config.cluster.v3.Cluster",
@@ -53,49 +68,112 @@ pub(crate) struct Resource {
     pub(crate) content: Any,
 }
 
+/// Resources of one type by name.
+pub(crate) type Named = BTreeMap<String, Arc<Resource>>;
+
 /// Everything there is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Snapshot {
-    resources: BTreeMap<ResourceType, BTreeMap<String, Resource>>,
+    /// Of the whole catalog.
+    pub(crate) generation: String,
+    /// The longest that a request under this catalog tries providers.
+    pub(crate) deadline: Millis,
+    resources: BTreeMap<ResourceType, Named>,
+    schema: Schema,
+    deployment: Arc<Deployment>,
+    site: Site,
 }
 
 impl Snapshot {
-    pub(crate) fn new(config: &Config, deployment: &Deployment, site: &Site) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &Config, deployment: &Arc<Deployment>, site: &Site) -> anyhow::Result<Self> {
         let schema = Schema::load()?;
-        let catalog = filters::catalog(&deployment.catalog)?;
-        let mut snapshot = Self::default();
+        let mut resources = BTreeMap::<_, Named>::new();
+        let mut add = |kind: ResourceType, name: &str, resource| {
+            resources.entry(kind).or_default().insert(name.to_owned(), Arc::new(resource));
+        };
         for plan in &deployment.clusters {
-            snapshot.add(&schema, ResourceType::Clusters, &plan.name, &clusters::cluster(plan, site))?;
-        }
-        snapshot.add(&schema, ResourceType::Routes, NAME, &routes::route_configuration(deployment))?;
-        for name in [DOWN, UP] {
-            let extension = json!({"name": name, "typed_config": filters::wasm(name, &catalog, site)});
-            snapshot.add(&schema, ResourceType::Filters, name, &extension)?;
+            let json = clusters::cluster(plan, site);
+            let resource = encoded(&schema, ResourceType::Clusters, &json)?;
+            add(ResourceType::Clusters, &plan.name, marked(resource, &plan.identity.0));
         }
         let listener = listener(config.listen_rpc, config.max_body_bytes, site, &Parts::Discovered);
-        snapshot.add(&schema, ResourceType::Listeners, NAME, &listener)?;
+        add(ResourceType::Listeners, NAME, encoded(&schema, ResourceType::Listeners, &listener)?);
+        let mut snapshot = Self {
+            generation: deployment.catalog.generation.clone(),
+            deadline: routes::longest_deadline(deployment),
+            resources,
+            schema,
+            deployment: Arc::clone(deployment),
+            site: site.clone(),
+        };
+        let routes = Named::from([(NAME.to_owned(), snapshot.routes_with(&BTreeSet::new())?)]);
+        snapshot.resources.insert(ResourceType::Routes, routes);
+        snapshot.resources.insert(ResourceType::Filters, snapshot.filters(&deployment.catalog)?);
         Ok(snapshot)
     }
 
-    fn add(&mut self, schema: &Schema, kind: ResourceType, name: &str, json: &Value) -> anyhow::Result<()> {
-        let content = schema.encode(kind.message(), json)?;
-        // Of the JSON, whose keys are sorted: maps have no order in protobuf's bytes.
-        let version = digest(json.to_string().as_bytes(), VERSION_DIGITS);
-        self.insert(kind, name, Resource { version, content });
-        Ok(())
+    pub(crate) fn all(&self, kind: ResourceType) -> &Named {
+        static NONE: Named = Named::new();
+        self.resources.get(&kind).unwrap_or(&NONE)
     }
 
-    pub(crate) fn insert(&mut self, kind: ResourceType, name: &str, resource: Resource) {
-        self.resources.entry(kind).or_default().insert(name.to_owned(), resource);
+    /// The routes, which list these clusters as well.
+    pub(crate) fn routes_with(&self, clusters: &BTreeSet<String>) -> anyhow::Result<Arc<Resource>> {
+        let json = routes::route_configuration(&self.deployment, clusters);
+        Ok(Arc::new(encoded(&self.schema, ResourceType::Routes, &json)?))
     }
 
-    pub(crate) fn named(&self, kind: ResourceType, name: &str) -> Option<&Resource> {
-        self.resources.get(&kind)?.get(name)
+    /// Both filters, with a catalog that does not name these clusters. Nothing when a chain would have nobody left.
+    pub(crate) fn filters_without(&self, clusters: &BTreeSet<String>) -> anyhow::Result<Option<Named>> {
+        without(&self.deployment.catalog, clusters)?.map(|catalog| self.filters(&catalog)).transpose()
     }
 
-    pub(crate) fn names(&self, kind: ResourceType) -> impl Iterator<Item = &String> {
-        self.resources.get(&kind).into_iter().flat_map(BTreeMap::keys)
+    fn filters(&self, catalog: &CatalogSpec) -> anyhow::Result<Named> {
+        let catalog = filters::catalog(catalog)?;
+        let seconds = self.deadline.0.div_ceil(1_000).min(u64::from(u16::MAX));
+        let deadline = format!("{seconds:0DEADLINE_DIGITS$x}");
+        let filter = |name: &str| {
+            let extension = json!({"name": name, "typed_config": filters::wasm(name, &catalog, &self.site)});
+            let resource = encoded(&self.schema, ResourceType::Filters, &extension)?;
+            Ok((name.to_owned(), Arc::new(marked(resource, &deadline))))
+        };
+        [DOWN, UP].into_iter().map(filter).collect()
+    }
+
+    /// Whether an Envoy would notice no difference.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let versions = |snapshot: &Self| -> Vec<_> {
+            let all = snapshot.resources.values().flatten();
+            all.map(|(name, resource)| (name.clone(), resource.version.clone())).collect()
+        };
+        versions(self) == versions(other)
     }
 }
 
 const VERSION_DIGITS: usize = 16;
+
+fn encoded(schema: &Schema, kind: ResourceType, json: &Value) -> anyhow::Result<Resource> {
+    let content = schema.encode(kind.message(), json)?;
+    // Of the JSON, whose keys are sorted: maps have no order in protobuf's bytes.
+    Ok(Resource { version: digest(json.to_string().as_bytes(), VERSION_DIGITS), content })
+}
+
+/// A version that begins with something to be read by whoever sees what an Envoy has from before: of a cluster what its name stands for,
+/// of a filter the longest deadline of its catalog in seconds.
+fn marked(resource: Resource, mark: &str) -> Resource {
+    let Resource { version, content } = resource;
+    Resource { version: format!("{mark}{}", &version[..VERSION_DIGITS - mark.len()]), content }
+}
+
+const DEADLINE_DIGITS: usize = 4;
+
+/// What the cluster with this version leads to.
+pub(crate) fn identity_in(version: &str) -> Identity {
+    Identity(version.chars().take(IDENTITY_DIGITS).collect())
+}
+
+/// The longest deadline of the catalog in the filter with this version. Nothing when it is none of ours.
+pub(crate) fn deadline_in(version: &str) -> Option<Millis> {
+    let seconds = version.get(..DEADLINE_DIGITS).filter(|_| version.len() == VERSION_DIGITS)?;
+    u16::from_str_radix(seconds, 16).ok().map(|seconds| Millis::from_secs(seconds.into()))
+}

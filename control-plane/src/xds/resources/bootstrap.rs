@@ -4,34 +4,37 @@
 //! Invariant: the admin port, which shows the catalog and so keys, is on this machine only (the command line sees to it).
 //! Leaves to others: the resources themselves.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
 use super::listener::{Parts, listener};
-use super::{DOWN, Site, UP, clusters, filters, routes, type_url};
+use super::{CONTROL, DOWN, Site, UP, clusters, filters, routes, type_url};
 use crate::compile::Deployment;
 use crate::config::Config;
 
-/// The cluster that leads to `lasso serve`.
-const CONTROL: &str = "lasso-control";
-
-/// Everything in one file; Envoy runs it without the control plane.
+/// Everything in one file; Envoy runs it without the control plane. When there is one, its workers report to it all the same.
 pub(crate) fn static_config(
     config: &Config,
     deployment: &Deployment,
     site: &Site,
+    node: &str,
     admin: Option<SocketAddr>,
 ) -> serde_json::Result<Value> {
     let catalog = filters::catalog(&deployment.catalog)?;
     let parts = Parts::Inline {
-        routes: &routes::route_configuration(deployment),
+        routes: &routes::route_configuration(deployment, &BTreeSet::new()),
         down: &filters::wasm(DOWN, &catalog, site),
         up: &filters::wasm(UP, &catalog, site),
     };
-    let clusters: Vec<Value> = deployment.clusters.iter().map(|plan| clusters::cluster(plan, site)).collect();
+    let mut clusters: Vec<Value> = deployment.clusters.iter().map(|plan| clusters::cluster(plan, site)).collect();
+    clusters.push(control_cluster(config.listen_xds));
     let listener = listener(config.listen_rpc, config.max_body_bytes, site, &parts);
-    let file = json!({"static_resources": {"listeners": [listener], "clusters": clusters}});
+    let file = json!({
+        "node": {"id": node, "cluster": "lasso"},
+        "static_resources": {"listeners": [listener], "clusters": clusters},
+    });
     Ok(with_admin(file, admin))
 }
 

@@ -1,7 +1,7 @@
 //! The listener for clients, where Lasso sets it up.
 //!
-//! Duty: HTTP in, the filter chain (CORS, DOWN, router with UP), the access log.
-//! Invariant: the access log has no path that the filter wrote and no upstream header: those are secrets. The body limit is above the
+//! Duty: HTTP in, the filter chain (CORS, DOWN, router with UP), the request log.
+//! Invariant: the request log has no path that the filter wrote and no upstream header: those are secrets. The body limit is above the
 //! filter's own, so that a body that is too long gets a JSON-RPC error and not Envoy's.
 //! Leaves to others: listeners of a mesh, which are the user's (`envoy/mesh.yaml`).
 
@@ -49,7 +49,7 @@ fn connection_manager(site: &Site, parts: &Parts<'_>) -> Value {
             "initial_stream_window_size": 1_048_576,
             "initial_connection_window_size": 16_777_216,
         },
-        "access_log": [access_log(site)],
+        "access_log": access_logs(site),
         "http_filters": [
             {"name": "envoy.filters.http.cors", "typed_config": {
                 "@type": type_url("envoy.extensions.filters.http.cors.v3.Cors"),
@@ -91,23 +91,51 @@ fn discovered() -> Value {
     json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "10s"})
 }
 
-fn access_log(site: &Site) -> Value {
-    let format = json!({"json_format": {
-        "time": "%START_TIME%",
-        "method": "%REQ(:METHOD)%",
-        "path": "%REQ(X-ENVOY-ORIGINAL-PATH)%",
-        "protocol": "%PROTOCOL%",
-        "status": "%RESPONSE_CODE%",
-        "details": "%RESPONSE_CODE_DETAILS%",
-        "flags": "%RESPONSE_FLAGS%",
-        "duration_ms": "%DURATION%",
-        "bytes_in": "%BYTES_RECEIVED%",
-        "bytes_out": "%BYTES_SENT%",
-        "cluster": "%UPSTREAM_CLUSTER%",
-        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-        "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-    }});
-    match &site.access_log {
+/// Two loggers. The filter leaves its line in filter state, for errors and for the share of successes that is sampled; where there is none, nothing is
+/// written. What never came to the filter's end (Envoy's own refusals, a filter that died) has no such line, and is told by Envoy.
+fn access_logs(site: &Site) -> Value {
+    json!([
+        logger(
+            site,
+            None,
+            &json!({
+                "omit_empty_values": true,
+                "text_format_source": {"inline_string": "%FILTER_STATE(wasm.lasso_log:PLAIN)%"},
+            })
+        ),
+        logger(
+            site,
+            Some(refused_by_envoy()),
+            &json!({"json_format": {
+                "event": "http.request.refused",
+                "time": "%START_TIME%",
+                "method": "%REQ(:METHOD)%",
+                "path": "%REQ(X-ENVOY-ORIGINAL-PATH)%",
+                "protocol": "%PROTOCOL%",
+                "status": "%RESPONSE_CODE%",
+                "details": "%RESPONSE_CODE_DETAILS%",
+                "flags": "%RESPONSE_FLAGS%",
+                "end_to_end_ms": "%DURATION%",
+            }})
+        ),
+    ])
+}
+
+fn refused_by_envoy() -> Value {
+    json!({"and_filter": {"filters": [
+        {"status_code_filter": {"comparison": {
+            "op": "GE",
+            "value": {"default_value": 400, "runtime_key": "lasso.refused_from"},
+        }}},
+        {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": {
+            "@type": type_url("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"),
+            "expression": "!('wasm.lasso_log' in filter_state)",
+        }}},
+    ]}})
+}
+
+fn logger(site: &Site, filter: Option<Value>, format: &Value) -> Value {
+    let mut logger = match &site.access_log {
         Some(path) => json!({"name": "envoy.access_loggers.file", "typed_config": {
             "@type": type_url("envoy.extensions.access_loggers.file.v3.FileAccessLog"),
             "path": path,
@@ -117,5 +145,9 @@ fn access_log(site: &Site) -> Value {
             "@type": type_url("envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"),
             "log_format": format,
         }}),
+    };
+    if let Some(filter) = filter {
+        logger["filter"] = filter;
     }
+    logger
 }

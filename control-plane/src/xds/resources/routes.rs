@@ -6,6 +6,9 @@
 //! gets a local reply, which the filter turns into a JSON-RPC error.
 //! Leaves to others: everything that depends on the call (the filter).
 
+use std::collections::BTreeSet;
+
+use lasso_routing::time::Millis;
 use serde_json::{Map, Value, json};
 
 use super::{NAME, type_url};
@@ -25,20 +28,23 @@ const FOR_WRITES: &str = "connect-failure,refused-stream";
 const RETRY_MARK: &str = "x-rpc-retry";
 const RETRY_VALUE: &str = "lasso";
 
-pub(crate) fn route_configuration(deployment: &Deployment) -> Value {
+/// The routes to a deployment's clusters, and to others that an earlier catalog may still name.
+pub(crate) fn route_configuration(deployment: &Deployment, others: &BTreeSet<String>) -> Value {
     let times = Times::of(deployment);
+    let clusters = deployment.clusters.iter().map(|plan| &plan.name).chain(others);
+    let clusters = cluster_by_plan(clusters);
     let once = json!({"prefix": "/", "filter_state": [{"key": ONCE, "string_match": {"exact": "1"}}]});
     // Calls first: Envoy looks twice for each, and from the top.
     let posted = json!({"path_separated_prefix": "/rpc", "headers": [method("POST")]});
     let mut routes = vec![
-        call("once", &once, FOR_WRITES, &times, deployment),
-        call("call", &posted, FOR_ANYTHING, &times, deployment),
+        call("once", &once, FOR_WRITES, &times, &clusters),
+        call("call", &posted, FOR_ANYTHING, &times, &clusters),
         health(),
         preflight(),
         not_post(),
     ];
     if deployment.catalog.profiles.iter().flat_map(|profile| &profile.chains).any(|chain| !chain.hosts.is_empty()) {
-        routes.push(call("host", &json!({"path": "/"}), FOR_ANYTHING, &times, deployment));
+        routes.push(call("host", &json!({"path": "/"}), FOR_ANYTHING, &times, &clusters));
     }
     routes.push(not_found());
     json!({
@@ -63,7 +69,7 @@ const IDLE_TIME: u64 = 5_000;
 const LEAST_IDLE: u64 = 30_000;
 
 /// The longest built-in deadline (block traces).
-const LONGEST_BUILT_IN: u64 = 45_000;
+pub(crate) const LONGEST_BUILT_IN: Millis = Millis(45_000);
 
 /// How long the routes of calls wait, as Envoy has durations.
 struct Times {
@@ -73,14 +79,15 @@ struct Times {
 
 impl Times {
     fn of(deployment: &Deployment) -> Self {
-        let deadline = longest_deadline(deployment);
+        let Millis(deadline) = longest_deadline(deployment);
         Self { whole: super::seconds(deadline + BODY_TIME), idle: super::seconds(LEAST_IDLE.max(deadline + IDLE_TIME)) }
     }
 }
 
-fn longest_deadline(deployment: &Deployment) -> u64 {
+/// The longest deadline that any method has.
+pub(crate) fn longest_deadline(deployment: &Deployment) -> Millis {
     let configured = deployment.catalog.profiles.iter().flat_map(|profile| profile.methods.timeouts_ms.values());
-    configured.map(|millis| u64::from(*millis)).fold(LONGEST_BUILT_IN, u64::max)
+    configured.map(|millis| Millis(u64::from(*millis))).fold(LONGEST_BUILT_IN, Millis::max)
 }
 
 fn health() -> Value {
@@ -135,7 +142,7 @@ fn not_found() -> Value {
     })
 }
 
-fn call(name: &str, matches: &Value, retry_on: &str, times: &Times, deployment: &Deployment) -> Value {
+fn call(name: &str, matches: &Value, retry_on: &str, times: &Times, clusters: &Value) -> Value {
     json!({
         "name": name,
         "match": matches,
@@ -149,7 +156,7 @@ fn call(name: &str, matches: &Value, retry_on: &str, times: &Times, deployment: 
             "cluster_not_found_response_code": "SERVICE_UNAVAILABLE",
             "inline_cluster_specifier_plugin": {"extension": {
                 "name": "envoy.router.cluster_specifier_plugin.matcher",
-                "typed_config": cluster_by_plan(deployment),
+                "typed_config": clusters,
             }},
             "retry_policy": {
                 "retry_on": retry_on,
@@ -163,16 +170,14 @@ fn call(name: &str, matches: &Value, retry_on: &str, times: &Times, deployment: 
     })
 }
 
-fn cluster_by_plan(deployment: &Deployment) -> Value {
+fn cluster_by_plan<'a>(clusters: impl Iterator<Item = &'a String>) -> Value {
     let action = |cluster: &str| {
         json!({"action": {"name": "cluster", "typed_config": {
             "@type": type_url("envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction"),
             "cluster": cluster,
         }}})
     };
-    let clusters = deployment.clusters.iter();
-    let map: Map<String, Value> =
-        clusters.map(|plan| (format!("{}{PLAN_SEPARATOR}", plan.name), action(&plan.name))).collect();
+    let map: Map<String, Value> = clusters.map(|name| (format!("{name}{PLAN_SEPARATOR}"), action(name))).collect();
     json!({
         "@type": type_url("envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier"),
         "cluster_matcher": {"matcher_tree": {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::CONTROL;
 use super::bootstrap::{ads_bootstrap, static_config};
 use super::listener::{Parts, listener};
 use crate::compile::compile;
@@ -12,7 +13,7 @@ use crate::yaml::Document;
 fn rendered() -> Value {
     let config = load_text(SMALL).unwrap().config;
     let admin = Some("127.0.0.1:9901".parse().unwrap());
-    static_config(&config, &compile(&config).unwrap(), &site(), admin).unwrap()
+    static_config(&config, &compile(&config).unwrap(), &site(), "envoy-1", admin).unwrap()
 }
 
 #[track_caller]
@@ -45,6 +46,8 @@ fn connection_manager(listener: &Value) -> &serde_json::Map<String, Value> {
 fn the_mesh_example_is_what_is_rendered_but_for_what_is_the_users() {
     let mesh = yaml_of("envoy/mesh.yaml");
     check_is_a_bootstrap(&mesh);
+    let control = mesh["static_resources"]["clusters"][0]["name"].as_str();
+    assert_eq!(control, Some(CONTROL), "the filter reports over that cluster");
     let config = load_text(SMALL).unwrap().config;
     let rendered = listener(config.listen_rpc, config.max_body_bytes, &site(), &Parts::Discovered);
     let theirs = &mesh["static_resources"]["listeners"][0];
@@ -100,7 +103,7 @@ fn the_route_outlasts_the_longest_deadline() {
 #[test]
 fn a_silent_stream_outlasts_the_longest_built_in_deadline() {
     let config = load_text(&SMALL.replace("{debug_*: 2m}", "{debug_*: 1s}")).unwrap().config;
-    let file = static_config(&config, &compile(&config).unwrap(), &site(), None).unwrap();
+    let file = static_config(&config, &compile(&config).unwrap(), &site(), "envoy-1", None).unwrap();
     let manager = &file["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
     let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_array().unwrap();
     let idle: Vec<_> = routes.iter().filter_map(|route| route["route"]["idle_timeout"].as_str()).collect();

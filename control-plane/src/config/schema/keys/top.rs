@@ -7,11 +7,11 @@ use super::super::{
 use super::{later, now};
 
 pub(super) const KEYS: &[Key] = &[
-    later(
+    now(
         "region",
         Shape::One(Kind::Name),
         Unset("`LASSO_REGION`, else none"),
-        "Labels metrics, reports and leaderboards.",
+        "Labels metrics, events and leaderboards.",
     ),
     now(
         "on_missing_env",
@@ -20,11 +20,12 @@ pub(super) const KEYS: &[Key] = &[
         "What an unset `${VAR}` without a default does inside a provider: that provider is left out with a \
          warning, or the start fails. Elsewhere it is always an error.",
     ),
-    later(
+    now(
         "data_dir",
         Shape::One(Kind::Text),
         Unset("`LASSO_DATA_DIR`, else nothing survives a restart"),
-        "Where breakers, marks, evidence and history are kept.",
+        "Directory where `lasso serve` keeps breakers, marks, evidence and history; made where it is not there. Each \
+         `lasso serve` needs its own. Read at the start only.",
     ),
     now(
         "workers",
@@ -41,11 +42,12 @@ pub(super) const KEYS: &[Key] = &[
         Is("8000000"),
         "Largest request body in bytes; longer ones get HTTP 413.",
     ),
-    later(
+    now(
         "probe_via",
         Shape::One(Kind::Text),
-        Unset("`listen.rpc`"),
-        "Address through which the control plane probes providers, so that probes take the path of calls.",
+        Unset("`listen.rpc`, and past Envoy while nobody listens there"),
+        "`HOST:PORT` of an Envoy listener through which the control plane probes providers, so that probes take the path \
+         of calls; or `direct`, past Envoy. Read at the start only.",
     ),
     later("ws_sockets", Shape::One(Kind::Whole(1, 64)), Is("2"), "Sockets to each WebSocket provider for calls."),
     now("listen", Shape::Section, Unset(""), "Where things listen."),
@@ -68,7 +70,13 @@ pub(super) const KEYS: &[Key] = &[
         Is("127.0.0.1:18001"),
         "WebSocket upgrades and ws channels, for Envoy only.",
     ),
-    later("listen.http", Shape::One(Kind::Address), Is("127.0.0.1:18002"), "Dashboard, admin API and `/metrics`."),
+    now(
+        "listen.http",
+        Shape::One(Kind::Address),
+        Is("127.0.0.1:18002"),
+        "The API and `/metrics`. What changes something needs the token in `LASSO_ADMIN_TOKEN`; only on a loopback address it \
+         may be unset.",
+    ),
     now("defaults", Shape::Section, Unset(""), "What profiles and chains have unless they say otherwise."),
     now("defaults.strategy", Shape::One(Kind::Choice(STRATEGIES)), Is("fastest"), "Strategy of every chain."),
     now(
@@ -84,19 +92,19 @@ pub(super) const KEYS: &[Key] = &[
         Is("info"),
         "Lowest level that `lasso serve` logs.",
     ),
-    later(
+    now(
         "observability.sampling",
         Shape::One(Kind::Number(0.0, 1.0)),
         Is("1"),
-        "Share of successful requests in the request log; errors are always there.",
+        "Share of successful requests in the request log (Envoy's access log); errors are always there.",
     ),
-    later(
+    now(
         "observability.include_params_digest",
         Shape::One(Kind::Flag),
         Is("false"),
         "Whether the request log has a SHA-256 of the params.",
     ),
-    later(
+    now(
         "observability.max_error_message_chars",
         Shape::One(Kind::Whole(16, 4_096)),
         Is("256"),

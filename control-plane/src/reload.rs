@@ -1,0 +1,240 @@
+//! Another configuration while `lasso serve` runs.
+//!
+//! Duty: read the file when it changes, on a signal, or when somebody asks; put the new configuration into effect for everybody at once.
+//! Invariant: whole or not at all: what is published was read, checked, compiled and encoded without a mistake. A file with a mistake
+//! changes nothing; why is logged, and kept until a good one is there.
+//! Leaves to others: making it (`loader`), seeing a change (`watcher`), bringing it to each Envoy (`xds::session`).
+
+pub(crate) mod loader;
+mod watcher;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, error, info, warn};
+
+use crate::compile::names::{Identity, Names};
+use crate::notice::{Notice, Notices};
+pub(crate) use loader::{Current, Loader};
+
+/// Orders that wait.
+const MOST_WAITING: usize = 64;
+
+/// Why there is another configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The file changed.
+    File,
+    /// SIGHUP.
+    Signal,
+    /// Somebody asked over the API.
+    Call,
+    /// An Envoy has another place under one of its names.
+    Name,
+}
+
+impl Cause {
+    /// Name in the API.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Signal => "signal",
+            Self::Call => "call",
+            Self::Name => "name",
+        }
+    }
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// What is in effect now.
+    pub(crate) generation: String,
+    /// Whether anything is different.
+    pub(crate) changed: bool,
+    /// Clusters that came.
+    pub(crate) added: Vec<String>,
+    /// Clusters that went.
+    pub(crate) removed: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A configuration that is not in effect, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    pub(crate) at: SystemTime,
+    pub(crate) cause: Cause,
+    /// As `lasso check` prints them, one to a line.
+    pub(crate) problems: String,
+}
+
+#[derive(Debug)]
+enum Order {
+    Read(Cause, Option<oneshot::Sender<Result<Summary, String>>>),
+    /// An Envoy has clusters by these names that lead there.
+    Taken(Vec<(String, Identity)>),
+}
+
+/// The way to ask for a reload, and to what is in effect. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Reload {
+    orders: mpsc::Sender<Order>,
+    current: watch::Receiver<Arc<Current>>,
+    refused: watch::Receiver<Option<Arc<Refused>>>,
+}
+
+impl Reload {
+    /// Begins with what was loaded at the start.
+    pub(crate) fn new(loader: Loader, first: Current, notices: Notices) -> (Self, Reloader) {
+        let (orders, inbox) = mpsc::channel(MOST_WAITING);
+        let (current, refused) = (watch::Sender::new(Arc::new(first)), watch::Sender::new(None));
+        let handle = Self { orders, current: current.subscribe(), refused: refused.subscribe() };
+        let names = Names::default().after(&current.borrow().deployment);
+        (handle, Reloader { loader: Arc::new(loader), names, inbox, current, refused, notices })
+    }
+
+    /// Reads the configuration now. The error is every mistake in it.
+    pub(crate) async fn now(&self, cause: Cause) -> Result<Summary, String> {
+        let (reply, replied) = oneshot::channel();
+        let gone = || "`lasso serve` is stopping".to_owned();
+        self.orders.send(Order::Read(cause, Some(reply))).await.map_err(|_| gone())?;
+        replied.await.map_err(|_| gone())?
+    }
+
+    /// What is in effect, and every change of it.
+    pub(crate) fn current(&self) -> watch::Receiver<Arc<Current>> {
+        self.current.clone()
+    }
+
+    /// Why the configuration that is there is not in effect; nothing while it is.
+    pub(crate) fn refused(&self) -> watch::Receiver<Option<Arc<Refused>>> {
+        self.refused.clone()
+    }
+
+    /// An Envoy has clusters by these names that lead elsewhere: the configuration's own need others.
+    pub(crate) async fn taken(&self, clusters: Vec<(String, Identity)>) {
+        // Nobody is there any more when everything ends.
+        let _ = self.orders.send(Order::Taken(clusters)).await;
+    }
+}
+
+/// The task that owns what is in effect.
+#[derive(Debug)]
+pub(crate) struct Reloader {
+    loader: Arc<Loader>,
+    names: Names,
+    inbox: mpsc::Receiver<Order>,
+    current: watch::Sender<Arc<Current>>,
+    refused: watch::Sender<Option<Arc<Refused>>>,
+    notices: Notices,
+}
+
+impl Reloader {
+    /// Works until `drain` turns true. The handle is for the one who watches the file.
+    pub(crate) async fn run(mut self, handle: Reload, mut drain: watch::Receiver<bool>) {
+        let watching = tokio::spawn(watcher::watch(self.loader.path().to_owned(), handle.orders));
+        loop {
+            let order = tokio::select! {
+                _ = drain.wait_for(|drain| *drain) => break,
+                order = self.inbox.recv() => order,
+            };
+            match order {
+                Some(Order::Read(cause, reply)) => {
+                    let done = self.read(cause).await;
+                    if let Some(reply) = reply {
+                        // Who asked may be gone.
+                        let _ = reply.send(done);
+                    }
+                }
+                Some(Order::Taken(clusters)) => self.rename(clusters).await,
+                None => break,
+            }
+        }
+        watching.abort();
+    }
+
+    async fn read(&mut self, cause: Cause) -> Result<Summary, String> {
+        let (loader, before, names) = (Arc::clone(&self.loader), self.in_effect(), self.names.clone());
+        let loaded = tokio::task::spawn_blocking(move || loader.reload(&before, &names)).await;
+        match loaded.unwrap_or_else(|error| Err(error.into())) {
+            Ok(next) => {
+                self.refused.send_replace(None);
+                Ok(self.publish(next, cause))
+            }
+            Err(error) => {
+                let problems = format!("{error:#}");
+                for problem in problems.lines() {
+                    error!(?cause, problem, "configuration refused; the one from before stays in effect");
+                }
+                let refused = Refused { at: SystemTime::now(), cause, problems: problems.clone() };
+                self.refused.send_replace(Some(Arc::new(refused)));
+                self.notices.tell(Notice::ReloadRefused { problems: problems.clone() });
+                Err(problems)
+            }
+        }
+    }
+
+    /// The same configuration once more, under names that are free.
+    async fn rename(&mut self, taken: Vec<(String, Identity)>) {
+        for (name, identity) in taken {
+            self.names.bind(&name, identity);
+        }
+        // Every Envoy says the same, and the first one was enough.
+        if self.names.allow(&self.current.borrow().deployment) {
+            return;
+        }
+        let (loader, before, names) = (Arc::clone(&self.loader), self.in_effect(), self.names.clone());
+        let loaded = tokio::task::spawn_blocking(move || loader.again(&before, &names)).await;
+        match loaded.unwrap_or_else(|error| Err(error.into())) {
+            Ok(next) => {
+                self.publish(next, Cause::Name);
+            }
+            Err(error) => error!(error = format!("{error:#}"), "a name cannot be changed"),
+        }
+    }
+
+    fn in_effect(&self) -> Arc<Current> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    fn publish(&mut self, next: Current, cause: Cause) -> Summary {
+        let before = self.in_effect();
+        let clusters = |current: &Current| -> BTreeSet<String> {
+            current.deployment.clusters.iter().map(|plan| plan.name.clone()).collect()
+        };
+        let (old, new) = (clusters(&before), clusters(&next));
+        let summary = Summary {
+            generation: next.generation.clone(),
+            changed: !next.is_like(&before),
+            added: new.difference(&old).cloned().collect(),
+            removed: old.difference(&new).cloned().collect(),
+            warnings: next.warnings.clone(),
+        };
+        if !summary.changed {
+            let generation = &summary.generation;
+            match cause {
+                // Somebody waits for a word.
+                Cause::Signal | Cause::Call => info!(?cause, generation, "configuration unchanged"),
+                Cause::File | Cause::Name => debug!(?cause, generation, "configuration unchanged"),
+            }
+            return summary;
+        }
+        for warning in &summary.warnings {
+            warn!(warning, "configuration");
+        }
+        for key in &next.loaded.not_in_effect {
+            warn!(key, "set, and not in effect yet");
+        }
+        let Summary { generation, added, removed, .. } = summary.clone();
+        info!(?cause, generation, ?added, ?removed, "configuration in effect");
+        self.names = std::mem::take(&mut self.names).after(&next.deployment);
+        self.current.send_replace(Arc::new(next));
+        self.notices.tell(Notice::Reloaded { generation, added, removed });
+        summary
+    }
+}
+
+#[cfg(test)]
+mod tests;
