@@ -145,6 +145,9 @@ fn spec() -> CatalogSpec {
         max_body_bytes: 8_000_000,
         max_batch: 1_000,
         max_meta_header_bytes: 4_096,
+        sync: None,
+        request_log: None,
+        probe_token: None,
         channels: channels.collect(),
         profiles: vec![ProfileSpec {
             id: "public".to_owned(),

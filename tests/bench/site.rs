@@ -53,7 +53,7 @@ impl Site {
     pub(crate) async fn lasso(layout: Layout, config: &Config, log: AccessLog, path: &str) -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
         let port = free_port();
-        let file = scratch.write("lasso.yaml", &config.yaml(port, free_port()))?;
+        let file = scratch.write("lasso.yaml", &config.yaml(port, free_port(), free_port()))?;
         let rendered = Command::new(tools::lasso()?)
             .args(["render", "envoy"])
             .arg(&file)
@@ -68,7 +68,7 @@ impl Site {
         let yaml = String::from_utf8(rendered.stdout)?;
         let yaml = match log {
             AccessLog::On => yaml,
-            AccessLog::Off => without(&yaml, "access_log:"),
+            AccessLog::Off => without(&without(&yaml, "access_log:"), "request_log:"),
         };
         let file = scratch.write("envoy.yaml", &yaml)?;
         Self::start(layout, scratch, &file, port, path).await

@@ -44,6 +44,7 @@ struct Args {
 struct Ports {
     rpc: u16,
     xds: u16,
+    http: u16,
     admin: u16,
     nodes: u16,
     providers: u16,
@@ -53,12 +54,21 @@ struct Ports {
 impl Ports {
     fn of(args: &Args) -> Self {
         match args.ports_from {
-            None => Self { rpc: 10_000, xds: 18_000, admin: 9_901, nodes: 18_545, providers: 21_001, faults: 21_101 },
+            None => Self {
+                rpc: 10_000,
+                xds: 18_000,
+                http: 18_002,
+                admin: 9_901,
+                nodes: 18_545,
+                providers: 21_001,
+                faults: 21_101,
+            },
             Some(first) => Self {
                 rpc: first,
                 xds: first + 1,
                 admin: first + 2,
                 nodes: first + 3,
+                http: first + 9,
                 providers: first + 10,
                 faults: first + 20,
             },
@@ -94,9 +104,9 @@ async fn run(args: &Args) -> anyhow::Result<()> {
             }
             None => {
                 let chains = chains::Chains::start(ports, &scratch).await?;
-                let config = scratch.write("lasso.yaml", &chains.config().yaml(ports.rpc, ports.xds))?;
+                let config = scratch.write("lasso.yaml", &chains.config().yaml(ports.rpc, ports.xds, ports.http))?;
                 let stack = Stack::start(&config, ports.admin, workers, &scratch).await?;
-                page::demo(&stack.rpc.to_string(), &chains, workers, &args.folder)?;
+                page::demo(&stack.rpc.to_string(), &loopback(ports.http).to_string(), &chains, workers, &args.folder)?;
                 stack.until_something_ends().await
             }
         }
@@ -136,9 +146,11 @@ impl Stack {
         // What it warns of, like a provider that is left out: the log is no place to look for that.
         std::io::stderr().write_all(&checked.stderr)?;
         let effective = String::from_utf8_lossy(&checked.stdout).into_owned();
-        let (rpc, xds) = (listen(&effective, "rpc")?, listen(&effective, "xds")?);
+        let rpc = listen(&effective, "rpc")?;
         must_be_free(rpc, "listen.rpc of the configuration")?;
-        must_be_free(xds, "listen.xds of the configuration")?;
+        for key in ["xds", "http"] {
+            must_be_free(listen(&effective, key)?, &format!("listen.{key} of the configuration"))?;
+        }
         must_be_free(loopback(admin), "Envoy's admin port of the demo")?;
 
         let mut serve = Command::new(&lasso);

@@ -14,7 +14,7 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
 }
 
 /// The local chains are up.
-pub(crate) fn demo(rpc: &str, chains: &Chains, workers: u32, folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn demo(rpc: &str, http: &str, chains: &Chains, workers: u32, folder: &Path) -> anyhow::Result<()> {
     let providers: usize = chains.chains.iter().map(|chain| chain.providers.len()).sum();
     line(&format!("Lasso is up: {} chains, {providers} providers, {workers} Envoy worker(s).\n", chains.chains.len()))?;
     for chain in &chains.chains {
@@ -32,6 +32,12 @@ pub(crate) fn demo(rpc: &str, chains: &Chains, workers: u32, folder: &Path) -> a
     }
     for chain in chains.chains.iter().take(1) {
         kill(rpc, chain)?;
+    }
+    line(
+        "\nWho is fast at what, as the control plane sees it (/api/openapi.json names the rest, /metrics is for Prometheus):",
+    )?;
+    for chain in chains.chains.iter().take(1) {
+        line(&format!("  curl -s http://{http}/api/leaderboard/{}", chain.name))?;
     }
     line(&format!("\nConfiguration and logs are in {}. Ctrl-c stops everything.", folder.display()))
 }

@@ -42,7 +42,7 @@ impl Stand {
         for (name, provider) in ["a", "b", "c"].into_iter().zip(&providers) {
             chain = chain.provider(name, &provider.url("/key"));
         }
-        let mesh = Mesh::start(&Config::new().strategy("fastest").chain(chain)).await.unwrap();
+        let mesh = Mesh::start(&Config::new().strategy("round-robin").chain(chain)).await.unwrap();
         Self { node, providers, mesh, transaction: transaction.as_str().unwrap().to_owned(), _scratch: scratch }
     }
 

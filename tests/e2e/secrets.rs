@@ -66,7 +66,7 @@ impl Stand {
     /// Logs and admin pages too, once every request so far is in the access log.
     async fn collect(&mut self) {
         let asked = self.out.len();
-        let logged = || self.mesh.access_log().lines().filter(|line| line.contains("\"POST\"")).count() >= asked;
+        let logged = || self.mesh.access_log().lines().filter(|line| line.contains("\"event\"")).count() >= asked;
         wait::until_true("every request to be in the access log", Duration::from_secs(15), logged).await.unwrap();
         self.out.extend([self.mesh.access_log(), self.mesh.envoy_log(), self.mesh.control_plane_log()]);
         let mut check = Command::new(tools::lasso().unwrap());

@@ -21,6 +21,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct Client {
     pool: Pool<HttpConnector, Full<Bytes>>,
+    agent: Option<&'static str>,
 }
 
 /// What came back.
@@ -43,12 +44,19 @@ impl Default for Client {
 impl Client {
     /// Speaks HTTP/1.1.
     pub fn new() -> Self {
-        Self { pool: Pool::builder(TokioExecutor::new()).build_http() }
+        Self { pool: Pool::builder(TokioExecutor::new()).build_http(), agent: None }
     }
 
     /// Speaks HTTP/2 without TLS from the first byte.
     pub fn http2() -> Self {
-        Self { pool: Pool::builder(TokioExecutor::new()).http2_only(true).build_http() }
+        Self { pool: Pool::builder(TokioExecutor::new()).http2_only(true).build_http(), agent: None }
+    }
+
+    /// Names itself, so that a provider can tell it from others ([`crate::Fault::for_agent`]).
+    #[must_use]
+    pub fn named(mut self, agent: &'static str) -> Self {
+        self.agent = Some(agent);
+        self
     }
 
     /// Any request.
@@ -60,8 +68,8 @@ impl Client {
         body: impl Into<Bytes>,
     ) -> anyhow::Result<Answered> {
         let mut request = Request::builder().method(method).uri(url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        for (name, value) in headers.iter().copied().chain(self.agent.map(|agent| ("user-agent", agent))) {
+            request = request.header(name, value);
         }
         let request = request.body(Full::new(body.into()))?;
         let exchange = async {

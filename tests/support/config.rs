@@ -60,6 +60,7 @@ pub struct Config {
     others: Vec<(String, Profile)>,
     strategy: Option<String>,
     explore: bool,
+    top: Vec<String>,
 }
 
 impl Config {
@@ -100,6 +101,13 @@ impl Config {
         self
     }
 
+    /// A YAML line outside of profiles.
+    #[must_use]
+    pub fn top_line(mut self, line: &str) -> Self {
+        self.top.push(line.to_owned());
+        self
+    }
+
     /// A YAML line of the profile.
     #[must_use]
     pub fn profile_line(mut self, line: &str) -> Self {
@@ -107,9 +115,12 @@ impl Config {
         self
     }
 
-    /// The text, with these ports for the listener and the control plane.
-    pub fn yaml(&self, rpc: u16, xds: u16) -> String {
-        let mut out = format!("listen:\n  rpc: 127.0.0.1:{rpc}\n  xds: 127.0.0.1:{xds}\n");
+    /// The text, with these ports for the listener, the control plane and its API.
+    pub fn yaml(&self, rpc: u16, xds: u16, http: u16) -> String {
+        let mut out = format!("listen:\n  rpc: 127.0.0.1:{rpc}\n  xds: 127.0.0.1:{xds}\n  http: 127.0.0.1:{http}\n");
+        for line in &self.top {
+            let _ = writeln!(out, "{line}");
+        }
         let strategy = self.strategy.as_deref().unwrap_or("priority");
         let _ = writeln!(out, "defaults: {{strategy: {strategy}, explore: {}}}", self.explore);
         out.push_str("profiles:\n");

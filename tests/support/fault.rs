@@ -20,6 +20,8 @@ pub struct Fault {
     pub latency_ms: u64,
     /// Methods it applies to; none named: all.
     pub methods: Vec<String>,
+    /// `user-agent` of the clients it applies to; absent: all.
+    pub agent: Option<Box<str>>,
     /// How often it strikes, 0 to 1; absent: always.
     pub probability: Option<f64>,
     /// After so many times it is gone; absent: it stays.
@@ -140,6 +142,13 @@ impl Fault {
     #[must_use]
     pub fn on(mut self, method: &str) -> Self {
         self.methods.push(method.to_owned());
+        self
+    }
+
+    /// Only for calls of this client: what one Envoy cannot reach and another can.
+    #[must_use]
+    pub fn for_agent(mut self, agent: &str) -> Self {
+        self.agent = Some(agent.into());
         self
     }
 

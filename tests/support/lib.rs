@@ -7,6 +7,7 @@
 
 mod client;
 mod config;
+mod control;
 mod envoy;
 mod fault;
 mod mesh;
@@ -14,12 +15,14 @@ mod node;
 mod ports;
 mod process;
 mod proxy;
+mod relay;
 mod tls;
 pub mod tools;
 pub mod wait;
 
 pub use client::{Answered, Client};
 pub use config::{ChainConfig, Config};
+pub use control::{FakeControl, Heard};
 pub use envoy::Envoy;
 pub use fault::{Answer, Delivery, Fault};
 pub use mesh::{Mesh, Options};
@@ -27,4 +30,5 @@ pub use node::{ACCOUNT, Node};
 pub use ports::{free_port, free_ports, loopback};
 pub use process::{Process, Scratch, run_within};
 pub use proxy::{Counts, Door, FaultProxy, Recorded};
+pub use relay::Relay;
 pub use tls::{Authority, Handshakes, TlsProvider};

@@ -14,7 +14,10 @@ use std::{
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use crate::{Answered, Client, Config, Envoy, Process, Scratch, envoy::Ports, free_port, process::read_lossy, tools};
+use crate::{
+    Answered, Client, Config, Envoy, Process, Relay, Scratch, envoy::Ports, free_port, loopback, process::read_lossy,
+    tools,
+};
 
 /// How a mesh is started.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ pub struct Mesh {
     // Fields are dropped in this order: Envoy first, the folder last.
     envoy: Envoy,
     control_plane: Option<Process>,
+    /// Between Envoy and the control plane.
+    relay: Relay,
     place: Place,
     scratch: Scratch,
 }
@@ -50,6 +55,7 @@ pub struct Mesh {
 struct Place {
     rpc: u16,
     xds: u16,
+    http: u16,
     /// Arguments of `lasso serve` and `lasso render envoy` about this machine.
     site: Vec<PathBuf>,
 }
@@ -64,11 +70,15 @@ impl Place {
         if let Some(pem) = &options.ca_bundle {
             site.extend(["--ca-bundle".into(), scratch.write("authorities.pem", pem)?]);
         }
-        Ok(Self { rpc: free_port(), xds: free_port(), site })
+        Ok(Self { rpc: free_port(), xds: free_port(), http: free_port(), site })
+    }
+
+    fn write(&self, config: &Config, scratch: &Scratch) -> anyhow::Result<PathBuf> {
+        scratch.write("lasso.yaml", &config.yaml(self.rpc, self.xds, self.http))
     }
 
     fn serve(&self, config: &Config, scratch: &Scratch) -> anyhow::Result<Process> {
-        let file = scratch.write("lasso.yaml", &config.yaml(self.rpc, self.xds))?;
+        let file = self.write(config, scratch)?;
         let mut serve = Command::new(tools::lasso()?);
         serve.arg("serve").arg(&file).args(&self.site);
         Process::start("lasso", &mut serve, scratch)
@@ -86,9 +96,12 @@ impl Mesh {
         let scratch = Scratch::new()?;
         let place = Place::new(options, &scratch)?;
         let ports = Ports { rpc: place.rpc, admin: free_port() };
-        let file = scratch.write("lasso.yaml", &config.yaml(place.rpc, place.xds))?;
+        let file = place.write(config, &scratch)?;
         let mut render = Command::new(tools::lasso()?);
+        let relay = Relay::to(loopback(place.xds)).await?;
         let control_plane = if options.control_plane {
+            // Envoy goes by the relay; the control plane listens where it always does.
+            let file = scratch.write("relayed.yaml", &config.yaml(place.rpc, relay.port(), place.http))?;
             render.args(["render", "bootstrap"]).arg(&file);
             Some(place.serve(config, &scratch)?)
         } else {
@@ -98,7 +111,7 @@ impl Mesh {
         render.args(["--admin", &format!("127.0.0.1:{}", ports.admin)]);
         let rendered = render_to(&mut render, &scratch)?;
         let envoy = Envoy::start("envoy", &rendered, ports, options.concurrency, &scratch)?;
-        let mut mesh = Self { envoy, control_plane, place, scratch };
+        let mut mesh = Self { envoy, control_plane, relay, place, scratch };
         if let Err(error) = mesh.envoy.serves(mesh.control_plane.as_ref()).await {
             mesh.scratch.keep();
             return Err(error);
@@ -155,6 +168,18 @@ impl Mesh {
         self.envoy.admin(path).await
     }
 
+    /// A page of the control plane's API, as JSON.
+    pub async fn api(&self, path: &str) -> anyhow::Result<Value> {
+        let answered = self.client().read(&self.api_url(path)).await?;
+        ensure!(answered.status == 200, "the API said {} to {path}: {}", answered.status, answered.text());
+        Ok(answered.json())
+    }
+
+    /// A URL of the control plane's API.
+    pub fn api_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.place.http)
+    }
+
     /// Everything Envoy printed.
     pub fn envoy_log(&self) -> String {
         self.envoy.log()
@@ -170,6 +195,11 @@ impl Mesh {
         self.control_plane.as_ref().map(Process::log).unwrap_or_default()
     }
 
+    /// Cuts every stream between Envoy and the control plane; both go on.
+    pub fn cut_control_streams(&self) {
+        self.relay.cut();
+    }
+
     /// Ends the control plane as a crash would.
     pub fn kill_control_plane(&mut self) {
         drop(self.control_plane.take());
@@ -182,6 +212,27 @@ impl Mesh {
         }
         self.control_plane = Some(self.place.serve(config, &self.scratch)?);
         Ok(())
+    }
+
+    /// Writes another configuration where `lasso serve` reads it, as an editor does: in a file beside it that is renamed over it.
+    pub fn write_config(&self, config: &Config) -> anyhow::Result<()> {
+        self.write_config_text(&config.yaml(self.place.rpc, self.place.xds, self.place.http))
+    }
+
+    /// The same with any text.
+    pub fn write_config_text(&self, text: &str) -> anyhow::Result<()> {
+        let new = self.scratch.write("lasso.yaml.new", text)?;
+        fs::rename(new, self.scratch.file("lasso.yaml")).context("cannot rename the configuration")
+    }
+
+    /// The control plane's process.
+    pub fn control_plane(&self) -> anyhow::Result<&Process> {
+        self.control_plane.as_ref().context("no control plane runs")
+    }
+
+    /// The port on which its workers look for their control plane.
+    pub fn control_port(&self) -> u16 {
+        self.place.xds
     }
 
     /// Envoy.

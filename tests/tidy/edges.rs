@@ -31,7 +31,7 @@ const SHELL: &[&str] = &["lasso-jsonrpc", "lasso-routing", "lasso-proto"];
 const ALLOWED: [Allowed; 6] = [
     Allowed { package: "lasso-jsonrpc", ours: &[], foreign: CORE },
     Allowed { package: "lasso-routing", ours: &["lasso-jsonrpc"], foreign: CORE },
-    Allowed { package: "lasso-proto", ours: &["lasso-routing"], foreign: None },
+    Allowed { package: "lasso-proto", ours: &["lasso-jsonrpc", "lasso-routing"], foreign: None },
     Allowed { package: "lasso-filter", ours: SHELL, foreign: None },
     Allowed { package: "lasso", ours: SHELL, foreign: None },
     Allowed { package: "lasso-tests", ours: SHELL, foreign: None },
@@ -54,6 +54,8 @@ struct Dependency {
     name: String,
     kind: Option<String>,
     path: Option<String>,
+    #[serde(default)]
+    features: Vec<String>,
 }
 
 fn breaches(packages: &[Package]) -> Vec<Breach> {
@@ -79,26 +81,38 @@ fn breaches_of(package: &Package) -> Vec<Breach> {
         .collect()
 }
 
+/// The filter speaks gRPC through Envoy; a client of its own does not fit into a VM.
+fn links_grpc(package: &Package) -> Option<Breach> {
+    let links = package.name == "lasso-filter"
+        && package.dependencies.iter().any(|dependency| {
+            dependency.name.starts_with("tonic") || dependency.features.iter().any(|feature| feature == "grpc")
+        });
+    links.then(|| EDGES.broken("filter/Cargo.toml", 1, "`lasso-filter` may not link a gRPC library"))
+}
+
 #[test]
 fn packages_depend_downwards_only() {
+    let metadata = metadata();
+    assert!(metadata.packages.len() >= ALLOWED.len(), "a row of the table of edges has lost its package");
+    all_well(&breaches(&metadata.packages));
+    all_well(&metadata.packages.iter().filter_map(links_grpc).collect::<Vec<_>>());
+}
+
+fn metadata() -> Metadata {
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(root())
         .output()
         .expect("cargo runs: it runs this test");
     assert!(metadata.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&metadata.stderr));
-    let metadata: Metadata = serde_json::from_slice(&metadata.stdout).expect("cargo metadata prints JSON");
-    assert!(metadata.packages.len() >= ALLOWED.len(), "a row of the table of edges has lost its package");
-    all_well(&breaches(&metadata.packages));
+    serde_json::from_slice(&metadata.stdout).expect("cargo metadata prints JSON")
 }
 
 #[test]
 fn an_upward_edge_is_found() {
     #[track_caller]
     fn check(package: &str, dependency: &str, path: Option<&str>, kind: Option<&str>, found: usize) {
-        let dependency = Dependency { name: dependency.into(), kind: kind.map(Into::into), path: path.map(Into::into) };
-        let package =
-            Package { name: package.into(), manifest_path: "x/Cargo.toml".into(), dependencies: vec![dependency] };
+        let package = depending(package, dependency, path, kind, &[]);
         assert_eq!(breaches(&[package]).len(), found);
     }
     check("lasso-jsonrpc", "lasso-routing", Some("/r"), None, 1);
@@ -107,4 +121,25 @@ fn an_upward_edge_is_found() {
     check("lasso-routing", "tokio", None, None, 1);
     check("lasso-routing", "proptest", None, Some("dev"), 0);
     check("lasso-newcomer", "serde", None, None, 1);
+}
+
+#[test]
+fn a_filter_that_links_grpc_is_found() {
+    #[track_caller]
+    fn check(dependency: &str, features: &[&str], found: bool) {
+        assert_eq!(links_grpc(&depending("lasso-filter", dependency, None, None, features)).is_some(), found);
+    }
+    check("lasso-proto", &["grpc"], true);
+    check("lasso-proto", &[], false);
+    check("tonic-prost", &[], true);
+}
+
+fn depending(package: &str, on: &str, path: Option<&str>, kind: Option<&str>, features: &[&str]) -> Package {
+    let dependency = Dependency {
+        name: on.into(),
+        kind: kind.map(Into::into),
+        path: path.map(Into::into),
+        features: features.iter().map(|&feature| feature.into()).collect(),
+    };
+    Package { name: package.into(), manifest_path: "x/Cargo.toml".into(), dependencies: vec![dependency] }
 }

@@ -1,6 +1,7 @@
 //! The files the rules look at.
 //!
-//! Duty: everything git tracks or would track, as text. What .gitignore names is not part of the house.
+//! Duty: everything git tracks or would track, as text. What .gitignore names is not part of the house, nor is what is generated: a test of
+//! its own holds it to its source.
 //! Invariant: paths are relative to the root of the repository, with `/`, in order.
 
 use std::{
@@ -8,6 +9,9 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+
+/// How prost and tonic open their files.
+const GENERATED: &str = "// This file is @generated";
 
 /// Path to text.
 #[derive(Debug)]
@@ -30,6 +34,7 @@ impl Tree {
             .filter(|path| !path.is_empty())
             .filter_map(|path| Some((path.to_owned(), std::fs::read(root.join(path)).ok()?)))
             .map(|(path, bytes)| (path, String::from_utf8_lossy(&bytes).into_owned()))
+            .filter(|(_, text)| !text.starts_with(GENERATED))
             .collect();
         Self { files }
     }

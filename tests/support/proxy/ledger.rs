@@ -96,7 +96,7 @@ impl Ledger {
         for method in &request.methods {
             *self.counts.by_method.entry(method.clone()).or_default() += 1;
         }
-        let striking = self.strike(&request.methods);
+        let striking = self.strike(&request);
         self.bytes += request.body.len();
         self.requests.push_back(request);
         while self.requests.len() > MOST_REQUESTS || self.bytes > MOST_BYTES {
@@ -107,10 +107,12 @@ impl Ledger {
     }
 
     /// Latencies add up; the first fault with an answer or a delivery of its own ends the search, so that `times` of the next is kept.
-    fn strike(&mut self, methods: &[String]) -> Vec<Fault> {
+    fn strike(&mut self, request: &Recorded) -> Vec<Fault> {
+        let (methods, agent) = (&request.methods, request.header("user-agent"));
         let mut striking = Vec::new();
         for fault in &mut self.faults {
-            let applies = fault.methods.is_empty() || methods.iter().any(|method| fault.applies_to(method));
+            let named = fault.agent.as_deref().is_none_or(|wanted| agent == Some(wanted));
+            let applies = named && (fault.methods.is_empty() || methods.iter().any(|method| fault.applies_to(method)));
             if !applies || fault.times == Some(0) || fault.probability.is_some_and(|p| self.dice.roll() >= p) {
                 continue;
             }
