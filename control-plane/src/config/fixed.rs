@@ -11,8 +11,15 @@ use super::problem::{Place, Problem, Problems};
 use super::scalar::Scalar;
 
 /// Sockets that are open, a folder that is in use, a label that everything bears.
-const FIXED: [(&str, &str); 6] =
-    [("listen", "rpc"), ("listen", "xds"), ("listen", "hub"), ("listen", "http"), ("", "data_dir"), ("", "region")];
+const FIXED: [(&str, &str); 7] = [
+    ("listen", "rpc"),
+    ("listen", "xds"),
+    ("listen", "hub"),
+    ("listen", "http"),
+    ("", "data_dir"),
+    ("", "region"),
+    ("", "probe_via"),
+];
 
 /// The values of these keys, by path.
 #[derive(Debug, Default)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lasso_routing::Catalog;
 use lasso_routing::fleet::event::{Event, Notice, Probe};
+use lasso_routing::fleet::view::View;
 use tokio::sync::{Mutex, broadcast, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
@@ -69,7 +70,9 @@ pub(crate) async fn start(running: &mut Running, kept: &mut Kept) -> anyhow::Res
     let prober = Arc::new(Mutex::new(Prober { orders, listener: store.clone(), routes: followed, dialler }));
     let its = supervisor.clone();
     running.tasks.spawn(async move { its.keep_up("probe", || Prober::run(Arc::clone(&prober))).await });
-    running.tasks.spawn(follow(current, store.clone(), routes));
+    let (its, its_store, routes) = (supervisor.clone(), store.clone(), Arc::new(routes));
+    let following = move || follow(current.clone(), its_store.clone(), Arc::clone(&routes));
+    running.tasks.spawn(async move { its.keep_up("follow", following).await });
 
     let (views, seen) = watch::channel(store.view().await?);
     let (history, recorder) = History::new(kept, seen);
@@ -80,14 +83,16 @@ pub(crate) async fn start(running: &mut Running, kept: &mut Kept) -> anyhow::Res
         async move { recorder.lock().await.run().await }
     };
     running.tasks.spawn(async move { its.keep_up("history", record).await });
-    running.tasks.spawn(look(store.clone(), views));
+    let (its, its_store, views) = (supervisor.clone(), store.clone(), Arc::new(views));
+    let looking = move || look(its_store.clone(), Arc::clone(&views));
+    running.tasks.spawn(async move { its.keep_up("view", looking).await });
 
     let sync = SyncService::new(store.clone(), supervisor, running.drain.subscribe());
     Ok(Fleet { store, sync, history, notices })
 }
 
 /// Tells the store and the probes of every configuration that takes effect.
-async fn follow(mut current: watch::Receiver<Arc<Current>>, store: Store, routes: watch::Sender<Arc<Routes>>) {
+async fn follow(mut current: watch::Receiver<Arc<Current>>, store: Store, routes: Arc<watch::Sender<Arc<Routes>>>) {
     while current.changed().await.is_ok() {
         let now = Arc::clone(&current.borrow_and_update());
         match (catalog(&now), Routes::of(&now.deployment)) {
@@ -102,7 +107,7 @@ async fn follow(mut current: watch::Receiver<Arc<Current>>, store: Store, routes
 }
 
 /// Keeps the recorder's view fresh.
-async fn look(store: Store, views: watch::Sender<Arc<lasso_routing::fleet::view::View>>) {
+async fn look(store: Store, views: Arc<watch::Sender<Arc<View>>>) {
     let mut looks = interval(VIEW_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

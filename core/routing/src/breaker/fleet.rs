@@ -124,8 +124,24 @@ impl Breaker {
     }
 
     /// Whether openings end by a probe (and the clock) or by the clock alone, because nobody probes.
-    pub const fn wait_for_probes(&mut self, wait: bool) {
+    pub fn wait_for_probes(&mut self, wait: bool, now: Timestamp) {
+        // What became half-open by the clock stays so: somebody may be trying it.
+        if wait
+            && !self.waits_for_probe
+            && let Phase::Tripped { until, probed, .. } = &mut self.phase
+            && now >= *until
+        {
+            *probed = true;
+        }
         self.waits_for_probe = wait;
+    }
+
+    /// What failed so far and what comes are not one run.
+    pub fn end_run(&mut self, now: Timestamp) {
+        if matches!(self.phase, Phase::Closed) {
+            self.run = Run::NONE;
+            self.succeeded = self.succeeded.max(now);
+        }
     }
 
     /// Whether its opening lasts until a probe succeeds, whatever the clock says.

@@ -29,6 +29,9 @@ impl Fleet {
 
     /// A probe failed: one failure.
     pub(super) fn probe_failed(&mut self, channel: usize, category: Category, now: Timestamp) {
+        if self.prober_is_aside() {
+            return;
+        }
         let company = self.company(channel, now);
         let may_open = self.may_open(PROBER, channel, now);
         let Some(account) = self.accounts.get_mut(channel) else { return };
@@ -36,6 +39,16 @@ impl Fleet {
             account.breaker.probe_failed(category, company, now);
             self.settle(channel, now);
         }
+    }
+
+    fn prober_is_aside(&self) -> bool {
+        self.roster.nodes.get(&PROBER).is_some_and(|prober| prober.set_aside)
+    }
+
+    /// Whether an Envoy asked a channel lately.
+    pub(super) fn is_asked(&self, channel: usize, now: Timestamp) -> bool {
+        let mut envoys = self.roster.nodes.iter().filter(|(id, _)| **id != PROBER);
+        envoys.any(|(_, envoy)| envoy.tried.get(channel).is_some_and(|tried| tried.is_tried(now)))
     }
 
     /// Failures of two witnesses open, or those of the only Envoy that asked lately. One that was set aside is no witness.
@@ -138,9 +151,10 @@ impl Fleet {
 
     /// Whether openings wait for probes follows from whether probes run.
     pub(super) fn wait_for_probes(&mut self, now: Timestamp) {
-        let run = self.prober.runs(now);
+        // Probes whose own way out is broken find everybody dead.
+        let run = self.prober.runs(now) && !self.prober_is_aside();
         for account in &mut self.accounts {
-            account.breaker.wait_for_probes(run && account.is_probed());
+            account.breaker.wait_for_probes(run && account.is_probed() && account.watch.gets_through(now), now);
         }
     }
 

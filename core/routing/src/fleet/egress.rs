@@ -10,6 +10,9 @@ use super::roster::{NodeId, PROBER};
 use crate::breaker::{QUICK_FAILURES, RUN_LENGTH};
 use crate::time::Timestamp;
 
+/// What people are told when it is the control plane's own probes that reach nobody.
+const PROBES: &str = "probes of the control plane";
+
 impl Fleet {
     /// Whether an Envoy is set aside, judged anew.
     pub(super) fn judge_egress(&mut self, id: NodeId, now: Timestamp) -> bool {
@@ -68,8 +71,7 @@ impl Fleet {
         for worker in self.roster.workers.values_mut().filter(|worker| worker.node == id) {
             worker.urgent = true;
         }
-        if id != PROBER {
-            self.tell(if aside { Notice::SetAside { node } } else { Notice::Returned { node } });
-        }
+        let node = if id == PROBER { PROBES.into() } else { node };
+        self.tell(if aside { Notice::SetAside { node } } else { Notice::Returned { node } });
     }
 }

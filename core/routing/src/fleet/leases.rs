@@ -20,6 +20,8 @@ use crate::time::{Millis, Timestamp};
 pub(super) const MOST_TRIALS: usize = 4;
 /// A trial that nobody made by then is somebody else's.
 pub(super) const TRIAL_LASTS: Millis = Millis::from_secs(2);
+/// Where little is asked, the worker that asked last may wait this long with its trial for its next call.
+const IDLE: Millis = Millis::from_secs(60);
 /// An exploration that nobody made by then is forgotten.
 const EXPLORATION_LASTS: Millis = Millis::from_secs(5);
 /// Leases that wait for a worker's next table; more are not given to it.
@@ -57,6 +59,12 @@ impl Fleet {
             held.iter().filter_map(|holder| Some(self.roster.workers.get(holder)?.node)).collect();
         let mut able = self.able(&books, now);
         able.retain(|(id, _)| !held.contains(id));
+        if able.is_empty() && held.is_empty() {
+            if let Some(id) = self.last_to_use(&books, now) {
+                self.grant_trial(id, channel, opening, now.plus(IDLE));
+            }
+            return;
+        }
         for _ in held.len()..MOST_TRIALS {
             let burden = |node: NodeId| busy.iter().filter(|held| **held == node).count();
             let Some(place) = (0..able.len()).min_by_key(|&place| able.get(place).map(|&(_, node)| burden(node)))
@@ -99,6 +107,21 @@ impl Fleet {
             able.swap(end, self.chance.below(end + 1));
         }
         able
+    }
+
+    /// The worker that used one of these chains last, if that was within [`IDLE`].
+    fn last_to_use(&self, books: &[usize], now: Timestamp) -> Option<WorkerId> {
+        let nodes = &self.roster.nodes;
+        let used = |worker: &Worker| books.iter().filter_map(|&book| worker.used.get(book)).max().copied();
+        let fit = |worker: &Worker| {
+            worker.leases.len() < MOST_WAITING
+                && worker.takes_tables()
+                && nodes.get(&worker.node).is_none_or(|node| !node.set_aside)
+        };
+        let workers = self.roster.workers.iter().filter(|(_, worker)| fit(worker));
+        let lately = workers.filter_map(|(&id, worker)| Some((used(worker)?, id)));
+        let lately = lately.filter(|(used, _)| *used > Timestamp::default() && now.since(*used) <= IDLE);
+        lately.max().map(|(_, id)| id)
     }
 
     /// Channels that nobody asked for a while are tried out, a class at a time.

@@ -58,6 +58,8 @@ impl Prober {
 pub(super) struct Watch {
     chance: Chance,
     out: Option<(Ask, Timestamp)>,
+    /// Since when none has got through to it.
+    unsent: Option<Timestamp>,
     next_chain_id: Timestamp,
     next_head: Timestamp,
     next_open: Timestamp,
@@ -70,7 +72,20 @@ impl Watch {
     pub(super) fn new(seed: u64, now: Timestamp) -> Self {
         let mut chance = Chance::new(seed);
         let spread = Millis(chance.below(HEAD.0 as usize) as u64);
-        Self { chance, out: None, next_chain_id: now, next_head: now.plus(spread), next_open: now, proof: None }
+        Self {
+            chance,
+            out: None,
+            unsent: None,
+            next_chain_id: now,
+            next_head: now.plus(spread),
+            next_open: now,
+            proof: None,
+        }
+    }
+
+    /// Whether probes get through to it.
+    pub(super) fn gets_through(&self, now: Timestamp) -> bool {
+        self.unsent.is_none_or(|since| now.since(since) < UNSENT)
     }
 
     pub(super) fn opened(&mut self, now: Timestamp) {
@@ -101,7 +116,7 @@ impl Fleet {
     pub fn set_probing(&mut self, on: bool) {
         (self.prober.on, self.prober.unsent) = (on, None);
         for account in &mut self.accounts {
-            account.breaker.wait_for_probes(on && account.is_probed());
+            account.breaker.wait_for_probes(on && account.is_probed(), Timestamp::default());
         }
     }
 
@@ -213,11 +228,13 @@ impl Fleet {
     pub(super) fn probed(&mut self, probe: &Probe, now: Timestamp) {
         let Some(&channel) = self.channels.get(&probe.channel) else { return };
         let Some(account) = self.accounts.get_mut(channel) else { return };
-        account.watch.out = None;
+        let asked = account.watch.out.take();
         if probe.found == Found::NotSent {
+            account.watch.unsent.get_or_insert(now);
             self.prober.unsent.get_or_insert(now);
             return;
         }
+        account.watch.unsent = None;
         self.prober.unsent = None;
         let failed = matches!(probe.found, Found::Failed(_));
         self.witness(channel, failed, now);
@@ -229,7 +246,9 @@ impl Fleet {
             Found::Block(number) => self.proved(channel, number),
             Found::NoBlock(_) | Found::Answered | Found::NotSent => {}
         }
-        self.probe_succeeded(channel, probe.found == Found::Answered, now);
+        // What could not be answered to another question says nothing about the method that failed.
+        let by_method = matches!(asked, Some((Ask::Method(_), _))) && probe.found == Found::Answered;
+        self.probe_succeeded(channel, by_method, now);
     }
 
     /// The prober is a witness like an Envoy: where it fails and they do not, its own way is broken.
@@ -248,6 +267,12 @@ impl Fleet {
         if account.is_open(now) && (by_method || !account.asks_for_method()) {
             account.breaker.probe_succeeded(now);
             self.settle(channel, now);
+        } else if !self.is_asked(channel, now) {
+            // Only probes speak of it: failures of long ago and this answer are no run.
+            if let Some(account) = self.accounts.get_mut(channel) {
+                account.breaker.end_run(now);
+            }
+            self.judge_health_of(channel, now);
         }
     }
 

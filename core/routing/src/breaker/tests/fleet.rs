@@ -153,7 +153,7 @@ fn a_last_resort_that_answered_ends_an_opening() {
 #[test]
 fn where_probes_run_the_clock_is_not_enough() {
     let (mut breaker, until) = opened(1_000, Server);
-    breaker.wait_for_probes(true);
+    breaker.wait_for_probes(true, at(0));
     let later = until.plus(Millis(60_000));
     assert_eq!(breaker.state(later), State::Open { until });
     assert!(breaker.probe_succeeded(later));
@@ -162,14 +162,14 @@ fn where_probes_run_the_clock_is_not_enough() {
         let State::Open { until } = breaker.state(later) else { panic!("open") };
         Some(Transition::Opened { until, because: Server })
     });
-    breaker.wait_for_probes(false);
+    breaker.wait_for_probes(false, at(0));
     assert_eq!(breaker.state(later.plus(Millis(2_100))), State::HalfOpen, "nobody probes");
 }
 
 #[test]
 fn a_probe_ends_a_first_opening_early_and_no_later_one() {
     let (mut breaker, until) = opened(1_000, Server);
-    breaker.wait_for_probes(true);
+    breaker.wait_for_probes(true, at(0));
     assert!(breaker.probe_succeeded(at(1_200)));
     absorb(&mut breaker, &trials(1, 0, Some(Server)), 1_300);
     assert!(!breaker.probe_succeeded(at(1_400)));

@@ -54,11 +54,27 @@ fn a_trial_that_was_made_frees_its_place_and_success_closes() {
 }
 
 #[test]
-fn who_does_not_use_the_chain_gets_no_trial() {
+fn where_little_is_asked_the_last_to_ask_has_a_minute_for_its_trial() {
     let mut world = half_open();
+    world.says(WorkerId(5), &[("p1", good(1))]);
     world.sent.clear();
     world.later(5_000);
-    assert_eq!(world.trials().len(), 0, "nobody used the chain in the last second");
+    assert_eq!(world.trials(), [WorkerId(5)], "nobody used the chain in the last second");
+    world.later(30_000);
+    assert_eq!(world.trials().len(), 0, "it still has that one");
+    world.tried(WorkerId(5), "p0", None);
+    world.later(5_000);
+    world.tried(WorkerId(5), "p0", None);
+    assert_eq!(world.breaker("p0"), "closed");
+}
+
+#[test]
+fn who_has_not_used_the_chain_for_a_minute_gets_no_trial() {
+    let mut world = half_open();
+    world.later(61_000);
+    world.sent.clear();
+    world.later(5_000);
+    assert_eq!(world.trials().len(), 0);
     world.says(WorkerId(5), &[("p1", good(1))]);
     world.later(100);
     assert_eq!(world.trials(), [WorkerId(5)]);

@@ -149,6 +149,8 @@ fn a_refused_key_is_asked_for_the_method_that_failed() {
     assert_eq!(world.breaker("p0"), "open");
     world.found("p0", Found::Head(100));
     assert_eq!(world.breaker("p0"), "open", "that method works without paying");
+    world.found("p0", Found::Answered);
+    assert_eq!(world.breaker("p0"), "open", "it was another question that was answered");
     world.orders.clear();
     world.later(3_000);
     assert_eq!(asks(&world, "p0"), [Ask::Method(class("eth_call"))]);
@@ -167,6 +169,36 @@ fn failed_probes_open_an_idle_channel_and_good_ones_close_nothing() {
     world.found("p0", Found::Head(100));
     world.found("p0", Found::Head(101));
     world.found("p0", Found::Head(102));
+    assert_eq!(world.breaker("p0"), "half-open");
+}
+
+#[test]
+fn failed_probes_with_good_ones_between_them_are_no_run() {
+    let mut world = probing(&["p0", "p1"]);
+    for head in 0..10 {
+        world.later(60_000);
+        world.found("p0", Found::Failed(Category::Timeout));
+        world.later(2_000);
+        world.found("p0", Found::Head(100 + head));
+    }
+    assert_eq!(world.breaker("p0"), "closed");
+    assert_eq!(world.fleet.view(world.now).channels[0].health.name(), "healthy");
+}
+
+#[test]
+fn an_opening_waits_for_no_probe_that_cannot_get_there() {
+    let mut world = probing(&["p0", "p1"]);
+    for _ in 0..3 {
+        world.later(1_000);
+        world.found("p0", Found::Failed(Category::Timeout));
+    }
+    assert_eq!(world.breaker("p0"), "open");
+    for _ in 0..4 {
+        world.later(1_000);
+        world.found("p0", Found::NotSent);
+        world.found("p1", Found::Head(100));
+    }
+    world.later(100);
     assert_eq!(world.breaker("p0"), "half-open");
 }
 
