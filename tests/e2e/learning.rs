@@ -179,3 +179,41 @@ async fn a_provider_that_says_wait_is_asked_last_for_that_long_and_not_opened() 
     assert_eq!(mesh.stat_sum("lasso.breakers_opened").await.unwrap(), 0);
     none_lost(&pace.end().await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_black_hole_is_left_after_three_requests() {
+    for door in [Door::Gone, Door::Deaf] {
+        let (first, second) = (named("first", 1).await, named("second", 1).await);
+        let chain =
+            ChainConfig::new("ethereum", 1).provider("first", &first.url("/")).provider("second", &second.url("/"));
+        let options = Options { control_plane: true, ..Options::default() };
+        let mesh = Mesh::start_with(&Config::new().chain(chain), &options).await.unwrap();
+        first.door_is(door).await.unwrap();
+        let mut slow = 0;
+        for _ in 0..20 {
+            let asked = std::time::Instant::now();
+            let answered = mesh.call("ethereum", "eth_gasPrice", serde_json::json!([])).await.unwrap();
+            assert_eq!(answered.result(), Some(serde_json::json!("second")), "{door:?}: {}", answered.text());
+            slow += u32::from(asked.elapsed() > SECOND / 4);
+        }
+        assert!(slow <= 3, "{door:?}: {slow} calls waited for it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_error_in_a_hundred_opens_nothing_in_a_minute_of_traffic() {
+    let one_in_a_hundred = |fault: Fault| Fault { probability: Some(0.01), ..fault };
+    let (a, b) = (named("a", 1).await, named("b", 1).await);
+    a.set(both(one_in_a_hundred(Fault::rpc(-32603, "Internal error")), saying("a", 1)));
+    b.set(both(one_in_a_hundred(Fault::answer(lasso_tests::Answer::Reset)), saying("b", 1)));
+    let sound = named("sound", 1).await;
+    let mesh = mesh(&[("a", &a), ("b", &b), ("sound", &sound)], 2).await;
+    let pace = Pace::start(&mesh.url("/rpc/round-robin/ethereum"), 1_000, &["eth_call"]);
+    pace.run_for(60 * SECOND).await;
+    let asked = pace.end().await;
+    eprintln!("{} calls in a minute", asked.len());
+    none_lost(&asked);
+    assert_eq!(mesh.stat_sum("lasso.breakers_opened").await.unwrap(), 0, "a worker's breaker opened");
+    let breakers = mesh.api("/api/breakers").await.unwrap();
+    assert!(!breakers.to_string().contains("\"openings\":1"), "{breakers}");
+}
