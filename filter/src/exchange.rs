@@ -348,13 +348,14 @@ impl Exchange {
             Next::HighestHeadOnce => self.confirm_null(ledger, now),
             Next::AnotherProvider => {
                 self.drop_provider();
-                self.another()
+                self.another(ledger, now)
             }
-            Next::Another => self.another(),
+            Next::Another => self.another(ledger, now),
         }
     }
 
-    fn another(&self) -> Step {
+    fn another(&mut self, ledger: &Ledger, now: Timestamp) -> Step {
+        ledger.put_shut_last(&mut self.plan, self.next, now);
         if self.may_continue() { Step::Retry } else { Step::GiveUp }
     }
 

@@ -140,7 +140,17 @@ impl Ledger {
         }
     }
 
-    /// Whether an attempt of a plan may still start: breakers may have opened, and trials have been taken, since it was made.
+    /// Of those of a plan that were not asked yet, `from` on, those that may not be asked any more go last: breakers may have opened, and trials have been
+    /// taken, since it was made. They are not dropped: where nobody else is left, an attempt is worth more to the client than an error.
+    pub fn put_shut_last(&self, plan: &mut Plan, from: usize, now: Timestamp) {
+        let rest = plan.candidates.split_off(from.min(plan.candidates.len()));
+        let (admitted, shut): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|candidate| self.admits(plan, candidate, now));
+        plan.candidates.extend(admitted);
+        plan.candidates.extend(shut);
+    }
+
+    /// Whether an attempt of a plan may still start.
     #[must_use]
     pub fn admits(&self, plan: &Plan, candidate: &Candidate, now: Timestamp) -> bool {
         let channel = self.now(plan, candidate.channel).map(|(channel, _)| channel);

@@ -286,3 +286,16 @@ fn an_old_plan_is_told_about_its_own_channels_under_a_new_catalog() {
     assert_eq!(world.ledger.highest_head_for(&plan, &candidates, world.now), highest);
     assert_eq!(world.ledger.best_head_for(&plan, world.now).is_some(), best.is_some());
 }
+
+#[test]
+fn who_opened_since_the_plan_was_made_is_asked_last_and_not_forgotten() {
+    let mut world = World::of(&["a", "b", "c"]);
+    let mut plan = world.plan("eth_call", LATEST).unwrap();
+    assert_eq!(world.names(&plan.candidates), "a b c");
+    world.silence("b");
+    world.ledger.put_shut_last(&mut plan, 1, world.now);
+    assert_eq!(world.names(&plan.candidates), "a c b");
+    world.silence("a");
+    world.ledger.put_shut_last(&mut plan, 1, world.now);
+    assert_eq!(world.names(&plan.candidates), "a c b", "who was asked already stays where it is");
+}
