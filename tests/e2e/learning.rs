@@ -16,6 +16,16 @@ async fn mesh(providers: &[(&str, &FaultProxy)], concurrency: u32) -> Mesh {
     Mesh::start_with(&config, &options).await.unwrap()
 }
 
+/// It heals, and ten seconds later it answers nearly all.
+async fn leads_again(fast: &FaultProxy, pace: &Pace) {
+    fast.set(saying("fast", 5));
+    pace.run_for(10 * SECOND).await;
+    let healed = pace.now();
+    pace.run_for(3 * SECOND).await;
+    let led = share(&pace.since(healed), "fast");
+    assert!(led > 0.8, "10 s after it healed it answers {led}");
+}
+
 fn of(asked: &[Asked], method: &str) -> Vec<Asked> {
     asked.iter().filter(|asked| asked.method == method).cloned().collect()
 }
@@ -65,12 +75,7 @@ async fn who_fails_three_in_ten_keeps_hardly_any_call_and_leads_again_when_heale
     assert!(attempts * 20 < asked as u64, "{attempts} of {asked} calls asked it");
     none_lost(&pace.since(left));
 
-    fast.set(saying("fast", 5));
-    pace.run_for(10 * SECOND).await;
-    let healed = pace.now();
-    pace.run_for(3 * SECOND).await;
-    let led = share(&pace.since(healed), "fast");
-    assert!(led > 0.8, "10 s after it healed it answers {led}");
+    leads_again(&fast, &pace).await;
     none_lost(&pace.end().await);
 }
 
@@ -88,12 +93,7 @@ async fn who_turns_slow_is_left_and_leads_again_when_healed() {
     let kept = share(&pace.since(left), "fast");
     assert!(kept < 0.05, "3 s later it still gets {kept}");
 
-    fast.set(saying("fast", 5));
-    pace.run_for(10 * SECOND).await;
-    let healed = pace.now();
-    pace.run_for(3 * SECOND).await;
-    let led = share(&pace.since(healed), "fast");
-    assert!(led > 0.8, "10 s after it healed it answers {led}");
+    leads_again(&fast, &pace).await;
     none_lost(&pace.end().await);
 }
 
