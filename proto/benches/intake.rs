@@ -5,24 +5,27 @@
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
+#[path = "../../core/routing/benches/shared/site.rs"]
+mod site;
+
 use std::time::{Duration, Instant};
 
 use lasso_jsonrpc::block::{BlockRef, Blocks, Tag};
 use lasso_jsonrpc::method::{Method, MethodClass};
 use lasso_proto::sync::FromWorker;
-use lasso_routing::breaker::Category;
 use lasso_routing::fleet::Fleet;
 use lasso_routing::fleet::event::{Event, Hello, WorkerId};
 use lasso_routing::ledger::{End, Ledger};
-use lasso_routing::outcome::{Blame, Mark, Next, Row, Verdict};
 use lasso_routing::report::Decision;
 use lasso_routing::target::resolve;
 use lasso_routing::time::{Micros, Millis, Timestamp};
 use lasso_routing::{Catalog, Question, plan};
 
+use site::{DONE, FAILED};
+
 const ATTEMPTS: u64 = 1_000_000;
 const WORKERS: u64 = 2;
-const PROVIDERS: u64 = 5;
+const PROVIDERS: usize = 5;
 /// Sampled decisions of requests that went well, in a report; those that failed come besides.
 const SAMPLED: u64 = 16;
 const TICK: Millis = Millis(100);
@@ -40,36 +43,6 @@ const METHODS: [(&str, u64); 10] = [
     ("eth_estimateGas", 2),
     ("eth_getCode", 1),
 ];
-
-const DONE: Verdict = Verdict {
-    row: Row::Result,
-    next: Next::Stop,
-    blame: Blame::None,
-    mark: Mark::None,
-    success: true,
-    hash_is_result: false,
-};
-const FAILED: Verdict = Verdict {
-    row: Row::Transient,
-    next: Next::Another,
-    blame: Blame::Counts(Category::Server),
-    success: false,
-    ..DONE
-};
-
-fn catalog() -> Catalog {
-    let id = |n: u64| format!("ethereum/provider-{n}/http");
-    let channel = |n| serde_json::json!({"id": id(n), "transport": "http", "cluster": id(n), "authority": "example.com", "path": "/"});
-    let provider = |n| serde_json::json!({"id": format!("provider-{n}"), "channels": [id(n)]});
-    let channels: Vec<_> = (0..PROVIDERS).map(channel).collect();
-    let providers: Vec<_> = (0..PROVIDERS).map(provider).collect();
-    let chain = serde_json::json!({"id": "ethereum", "chain_id": 1, "strategy": "fastest", "providers": providers});
-    let spec = serde_json::json!({
-        "version": 1, "generation": "1", "channels": channels, "profiles": [{"id": "public", "chains": [chain]}],
-    });
-    let spec: lasso_routing::catalog::CatalogSpec = serde_json::from_value(spec).expect("the shape is right");
-    Catalog::try_from(spec).expect("the catalog is right")
-}
 
 /// Chance, the same in every run.
 struct Dice(u64);
@@ -205,7 +178,7 @@ fn take_in(catalog: &Catalog, reports: &[(WorkerId, Timestamp, Vec<u8>)]) -> Dur
 }
 
 fn main() {
-    let catalog = catalog();
+    let catalog = site::catalog(PROVIDERS);
     let mut before = None;
     for per_second in [2_000, 20_000] {
         let reports = reports(&catalog, per_second);

@@ -140,6 +140,11 @@ impl RpcError {
         Self::new(SERVER, "dispatch outcome is indeterminate")
     }
 
+    /// It cannot be had here and now, for this reason. HTTP 200.
+    pub fn unavailable(reason: &str) -> Self {
+        Self::new(SERVER, reason)
+    }
+
     /// As much is held for calls under way as may be; this one finds no room. HTTP 200.
     pub fn no_room() -> Self {
         Self::new(INTERNAL, "too many bytes are held for calls under way, try again")
@@ -148,6 +153,27 @@ impl RpcError {
     /// The answer to an item of a batch is longer than an answer to a batch may be. HTTP 200.
     pub fn answer_too_large(most: usize) -> Self {
         Self::new(INTERNAL, format!("the answer exceeds {most} bytes, the most in a batch; ask for it alone"))
+    }
+
+    /// The params are not what the method takes.
+    pub fn invalid_params(reason: &str) -> Self {
+        Self::new(INVALID_PARAMS, reason)
+    }
+
+    /// A socket has as many subscriptions as it may have.
+    pub fn too_many_subscriptions(most: usize) -> Self {
+        Self::new(LIMIT_EXCEEDED, format!("at most {most} subscriptions are allowed on a connection"))
+            .with(json!({ "max_subscriptions": most }))
+    }
+
+    /// Calls that come by WebSocket go on over HTTP, and there is no listener for them.
+    pub fn no_calls() -> Self {
+        Self::new(SERVER, "calls cannot be served on this connection: the gateway has no listener for them")
+    }
+
+    /// A call that came by WebSocket was not answered over HTTP, for this reason.
+    pub fn gateway(reason: &str) -> Self {
+        Self::new(INTERNAL, format!("the gateway's own listener {reason}"))
     }
 
     fn unknown<S: AsRef<str>>(kind: &str, plural: &str, asked: &str, known: impl IntoIterator<Item = S>) -> Self {

@@ -62,6 +62,7 @@ fn table(class: MethodClass) -> Table {
         opening: 3,
         limited: Some(Millis::ZERO),
         barred: None,
+        connected: false,
     };
     let lesson = |n| Lesson { channel: id(n), limit: Limit::Range(1_000), left: Millis::from_secs(3_600) };
     Table {

@@ -6,56 +6,24 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark reads the clock")]
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
+#[path = "shared/site.rs"]
+mod site;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use lasso_jsonrpc::block::{BlockRef, Blocks, Tag};
 use lasso_jsonrpc::method::{Method, MethodClass};
-use lasso_routing::breaker::Category;
 use lasso_routing::ledger::{End, Ledger};
-use lasso_routing::outcome::{Blame, Mark, Next, Row, Verdict};
 use lasso_routing::time::{Micros, Millis, Timestamp};
 use lasso_routing::{Catalog, Plan, Question, plan};
+
+use site::{DONE, FAILED};
 
 const CHANNELS: usize = 10;
 const BATCH: u32 = 1_000;
 const BATCHES: usize = 500;
 const METHODS: [&str; 4] = ["eth_call", "eth_blockNumber", "eth_getBalance", "eth_getTransactionReceipt"];
-
-const DONE: Verdict = Verdict {
-    row: Row::Result,
-    next: Next::Stop,
-    blame: Blame::None,
-    mark: Mark::None,
-    success: true,
-    hash_is_result: false,
-};
-const FAILED: Verdict = Verdict {
-    row: Row::Transient,
-    next: Next::Another,
-    blame: Blame::Counts(Category::Server),
-    success: false,
-    ..DONE
-};
-
-fn catalog() -> Catalog {
-    let id = |n: usize| format!("ethereum/p{n}/http");
-    let channels: Vec<_> = (0..CHANNELS)
-        .map(|n| {
-            serde_json::json!({
-                "id": id(n), "transport": "http", "cluster": id(n), "authority": "example.com", "path": "/",
-            })
-        })
-        .collect();
-    let providers: Vec<_> =
-        (0..CHANNELS).map(|n| serde_json::json!({"id": format!("p{n}"), "channels": [id(n)]})).collect();
-    let chain = serde_json::json!({"id": "ethereum", "chain_id": 1, "strategy": "fastest", "providers": providers});
-    let spec = serde_json::json!({
-        "version": 1, "generation": "1", "channels": channels, "profiles": [{"id": "public", "chains": [chain]}],
-    });
-    let spec: lasso_routing::catalog::CatalogSpec = serde_json::from_value(spec).expect("the shape is right");
-    Catalog::try_from(spec).expect("the catalog is right")
-}
 
 fn plan_of(catalog: &Catalog, ledger: &mut Ledger, method: &Method<'_>, now: Timestamp) -> Plan {
     let target = lasso_routing::target::resolve(catalog, "", "/rpc/ethereum", &|_| None).expect("the chain is there");
@@ -108,7 +76,7 @@ fn run(catalog: &Catalog, per_second: u64) -> (Duration, Duration) {
 }
 
 fn main() {
-    let catalog = catalog();
+    let catalog = site::catalog(CHANNELS);
     for per_second in [2_000, 20_000] {
         let (settling, reporting) = run(&catalog, per_second);
         let share = reporting.as_nanos() * 10 / u128::from(per_second);

@@ -94,9 +94,6 @@ impl Screening<'_> {
         if self.question.target.transport.is_some_and(|asked| asked != member.transport) {
             return Err(Because::OtherTransport);
         }
-        if member.transport == Transport::Ws {
-            return Err(Because::NotConnected);
-        }
         match look.passage {
             Passage::Open if look.limited_until.is_some() => Ok(Tier::RateLimited),
             Passage::Open => Ok(Tier::Closed),
@@ -105,6 +102,7 @@ impl Screening<'_> {
             Passage::NoLease => Err(Because::NoTrial),
             Passage::ByHand => Err(Because::OpenedByHand),
             Passage::Barred(Barred::WrongChain) => Err(Because::WrongChain),
+            Passage::NotConnected => Err(Because::NotConnected),
         }
     }
 

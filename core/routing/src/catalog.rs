@@ -20,7 +20,7 @@ pub use observe::RequestLog;
 pub use rules::MethodRule;
 use rules::{Costs, MethodRules, MethodSet};
 pub(crate) use rules::{Keyed, name_of};
-pub use spec::{CatalogSpec, ProbeToken};
+pub use spec::{CatalogSpec, Token};
 
 use crate::breaker::Policy;
 use crate::outcome::ErrorRule;
@@ -137,6 +137,15 @@ impl Channel {
     /// Headers of its requests, names in lower case: secrets.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// Another number when the way in is another: authority, path (a key is often in it) or headers. Not shown to anybody.
+    pub(crate) fn way_in(&self) -> u64 {
+        let headers = self.headers.iter().flat_map(|(name, value)| [name, value]);
+        let parts = [&self.authority, &self.path].into_iter().chain(headers);
+        // A byte that is in none of them keeps them apart.
+        let bytes = parts.flat_map(|part| part.bytes().chain([0]));
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
     }
 
     /// When its breaker opens, and for how long.
@@ -284,6 +293,12 @@ impl Provider {
         &self.id
     }
 
+    /// Lower is preferred.
+    #[must_use]
+    pub const fn priority(&self) -> u32 {
+        self.priority
+    }
+
     /// Its channels, at most one for each transport.
     #[must_use]
     pub fn channels(&self) -> &[ChannelIdx] {
@@ -313,7 +328,7 @@ pub struct Catalog {
     pub(crate) max_meta_header_bytes: u32,
     pub(crate) sync: Option<Box<str>>,
     pub(crate) request_log: Option<RequestLog>,
-    pub(crate) probe_token: Option<ProbeToken>,
+    pub(crate) probe_token: Option<Token>,
     pub(crate) channels: Vec<Channel>,
     pub(crate) channels_by_id: BTreeMap<Box<str>, ChannelIdx>,
     pub(crate) profiles: Vec<Profile>,

@@ -9,6 +9,7 @@ use crate::catalog::{Catalog, CatalogSpec, ChainIdx, ChannelIdx};
 use crate::ledger::{Begun, End, Ledger};
 use crate::outcome::{Blame, Category, Mark, Next, Row, Verdict};
 use crate::plan::{Candidate, NoChannel, Plan, Question, plan};
+use crate::table::{BreakerView, ChannelView, Table};
 use crate::target::Target;
 use crate::time::{Micros, Millis, Timestamp};
 
@@ -90,6 +91,17 @@ pub(crate) fn spec(providers: &[&str]) -> CatalogSpec {
     }
 }
 
+/// The same; each of these has a ws channel as well, which tests call `{provider}/ws`.
+pub(crate) fn with_sockets(mut spec: CatalogSpec, providers: &[&str]) -> CatalogSpec {
+    for provider in providers {
+        spec.channels.push(channel_spec("ethereum", provider, TransportSpec::Ws));
+        let mut chains = spec.profiles.iter_mut().flat_map(|profile| &mut profile.chains);
+        let its = chains.find_map(|chain| chain.providers.iter_mut().find(|its| its.id == **provider));
+        its.unwrap().channels.push(format!("ethereum/{provider}/ws"));
+    }
+    spec
+}
+
 pub(crate) const DONE: Verdict = Verdict {
     row: Row::Result,
     next: Next::Stop,
@@ -105,6 +117,11 @@ pub(crate) const fn failed(category: Category) -> Verdict {
 
 pub(crate) const fn marked(mark: Mark) -> Verdict {
     Verdict { row: Row::MissingData, next: Next::Another, mark, success: false, ..DONE }
+}
+
+/// The id of a provider's HTTP channel, or of the one over the transport that is named.
+pub(crate) fn id_of(provider: &str) -> String {
+    if provider.contains('/') { format!("ethereum/{provider}") } else { format!("ethereum/{provider}/http") }
 }
 
 /// A catalog, a ledger, and a clock that only a test moves.
@@ -187,11 +204,26 @@ impl World {
     }
 
     pub(crate) fn provider(&self, channel: ChannelIdx) -> &str {
-        self.catalog.channel(channel).unwrap().id().split('/').nth(1).unwrap()
+        let (_, name) = self.catalog.channel(channel).unwrap().id().split_once('/').unwrap();
+        name.strip_suffix("/http").unwrap_or(name)
     }
 
     pub(crate) fn channel(&self, provider: &str) -> ChannelIdx {
-        self.catalog.channel_named(&format!("ethereum/{provider}/http")).unwrap()
+        self.catalog.channel_named(&id_of(provider)).unwrap()
+    }
+
+    /// A table says that this ws channel has a live socket, or that it has none.
+    pub(crate) fn sockets(&mut self, provider: &str, connected: bool) -> &mut Self {
+        let view = ChannelView {
+            channel: id_of(provider).into(),
+            breaker: BreakerView::Closed,
+            opening: 1,
+            limited: None,
+            barred: None,
+            connected,
+        };
+        self.ledger.follow_table(&Table { channels: vec![view], ..Table::default() }, self.now);
+        self
     }
 
     pub(crate) const fn chain(&self) -> ChainIdx {

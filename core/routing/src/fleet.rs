@@ -132,6 +132,8 @@ impl Fleet {
             Event::TableTaken(worker, version) => self.table_taken(worker, version),
             Event::Probed(probe) => self.probed(&probe, now),
             Event::Decided { channel, decision } => self.decided(&channel, decision, now),
+            Event::Sockets { channel, connected } => self.sockets_changed(&channel, connected, now),
+            Event::HeadSeen { channel, number } => self.head_came(&channel, number, now),
         }
         self.tell_urgent(now);
     }

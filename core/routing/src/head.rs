@@ -5,8 +5,10 @@
 //! number is a fresh answer; a node that keeps repeating a number for three block times gains nothing by waiting. A head that was not
 //! heard of for 30 s says nothing about lag, in either direction: a channel nobody asked is not behind.
 //! A head is believed when a second channel is within the lag limit of it or when it was proved by a readable block, so neither one liar
-//! nor a lagging majority moves the best. With a single voice there is nobody to contradict it, and it is taken as it is.
+//! nor a lagging majority moves the best; two transports of one provider are one voice. With a single voice there is nobody to contradict it, and it is taken as it is.
 //! Leaves to others: asking (probes), which calls need which block ([`crate::candidate`]).
+
+use std::cmp::Ordering;
 
 use crate::catalog::ChannelIdx;
 use crate::report;
@@ -250,15 +252,26 @@ pub(crate) const fn default_max_lag(block_time: Millis) -> u64 {
     if blocks > 2 { blocks } else { 2 }
 }
 
-/// The highest believed head.
-pub(crate) fn best(heads: &[Head], max_lag: u64) -> Option<u64> {
+impl Head {
+    /// What a provider says over two transports.
+    pub(crate) fn or_sibling(self, other: Self) -> Self {
+        match self.number.cmp(&other.number) {
+            Ordering::Less => other,
+            Ordering::Equal => Self { number: self.number, proved: self.proved || other.proved },
+            Ordering::Greater => self,
+        }
+    }
+}
+
+/// The highest believed head; one for each provider.
+pub(crate) fn best(heads: impl Iterator<Item = Head> + Clone, max_lag: u64) -> Option<u64> {
     // Nearly always the two highest support each other; one pass finds that out.
     let (mut first, mut second) = (Head::default(), Head::default());
-    for head in heads {
+    for head in heads.clone() {
         if head.number > first.number {
-            (first, second) = (*head, first);
+            (first, second) = (head, first);
         } else if head.number > second.number || second.number.is_none() {
-            second = *head;
+            second = head;
         }
     }
     let highest = first.number?;
@@ -267,14 +280,12 @@ pub(crate) fn best(heads: &[Head], max_lag: u64) -> Option<u64> {
 }
 
 /// The highest head lower than that one which a second one supports or a block proves.
-fn best_below(heads: &[Head], highest: u64, max_lag: u64) -> Option<u64> {
+fn best_below(heads: impl Iterator<Item = Head> + Clone, highest: u64, max_lag: u64) -> Option<u64> {
     let mut below = highest;
     loop {
-        let lower =
-            || heads.iter().filter_map(|head| Some((head.number?, head.proved))).filter(|(number, _)| *number < below);
-        let (number, proved) = lower().max()?;
-        let near =
-            heads.iter().filter_map(|head| head.number).filter(|theirs| theirs.abs_diff(number) <= max_lag).count();
+        let known = || heads.clone().filter_map(|head| Some((head.number?, head.proved)));
+        let (number, proved) = known().filter(|(number, _)| *number < below).max()?;
+        let near = known().filter(|(theirs, _)| theirs.abs_diff(number) <= max_lag).count();
         if proved || near > 1 {
             return Some(number);
         }

@@ -13,6 +13,7 @@ mod adopt;
 mod archive;
 mod board;
 mod budget;
+mod chains;
 mod count;
 mod following;
 mod later;
@@ -27,6 +28,7 @@ use adopt::Era;
 use archive::Archive;
 use board::{Board, Seat};
 use budget::Bucket;
+pub use chains::Started;
 use count::Count;
 use following::Exploration;
 pub use following::PATIENCE;
@@ -39,13 +41,14 @@ use tally::Sheet;
 use told::Told;
 
 use crate::breaker::{Breaker, Kind};
-use crate::catalog::{Catalog, ChainIdx, ChannelIdx, Member};
+use crate::catalog::{Catalog, ChainIdx, ChannelIdx, Member, Transport};
 use crate::chance::Chance;
 use crate::evidence::Standing;
 use crate::head::{Head, Heads, best, default_max_lag};
 use crate::mark::RateLimitMark;
 use crate::outcome::Verdict;
 use crate::plan::{Candidate, Plan, Why};
+use crate::report::ChainCounts;
 use crate::strategy::Row;
 use crate::time::{Micros, Millis, Timestamp};
 
@@ -122,6 +125,9 @@ pub struct Ledger {
 #[derive(Debug, Clone)]
 struct Account {
     id: Box<str>,
+    transport: Transport,
+    /// See [`crate::catalog::Channel::way_in`].
+    way_in: u64,
     breaker: Breaker,
     mark: RateLimitMark,
     /// The fleet knows of every refusal that made the mark: its own mark holds instead.
@@ -153,6 +159,8 @@ struct Book {
     boards: Vec<Option<Box<Board>>>,
     speeds: Vec<f32>,
     speeds_renewed: Option<Timestamp>,
+    /// Since the last report.
+    counts: ChainCounts,
 }
 
 /// Memory that a plan borrows and gives back, so that planning allocates only what it returns.
@@ -252,7 +260,10 @@ impl Ledger {
     pub fn highest_head(&self, chain: ChainIdx, candidates: &[Candidate], now: Timestamp) -> Option<usize> {
         let book = self.books.get(chain.index())?;
         let block_time = self.heads.block_time(book.network, book.block_time);
-        let head = |candidate: &Candidate| self.heads.of(candidate.channel, block_time, now).number;
+        let head = |candidate: &Candidate| {
+            let place = book.place_of(candidate.channel)?;
+            self.head_at(book, place, block_time, now).number
+        };
         let places = candidates.iter().enumerate().map(|(place, candidate)| (place, head(candidate)));
         places.max_by_key(|&(place, head)| (head, std::cmp::Reverse(place))).map(|(place, _)| place)
     }
@@ -276,9 +287,19 @@ impl Ledger {
         let book = self.books.get(chain.index())?;
         let block_time = self.heads.block_time(book.network, book.block_time);
         heads.clear();
-        heads.extend(book.members.iter().map(|member| self.heads.of(member.channel, block_time, now)));
+        heads.extend((0..book.members.len()).map(|place| self.head_at(book, place, block_time, now)));
         let max_lag = book.max_lag_blocks.map_or_else(|| default_max_lag(block_time), u64::from);
-        Some(HeadView { best: best(heads, max_lag), max_lag })
+        Some(HeadView { best: best(book.voices(heads), max_lag), max_lag })
+    }
+
+    /// The head of the channel at that place. One that was not heard of lately has its sibling's: they are two ways to one node.
+    fn head_at(&self, book: &Book, place: usize, block_time: Millis, now: Timestamp) -> Head {
+        let of = |member: &Member| self.heads.of(member.channel, block_time, now);
+        let own = book.members.get(place).map(of).unwrap_or_default();
+        if own.number.is_some() {
+            return own;
+        }
+        book.sibling(place).and_then(|sibling| book.members.get(sibling)).map(of).unwrap_or(own)
     }
 
     pub(crate) fn take_turn(&mut self, chain: ChainIdx) -> u64 {
@@ -369,6 +390,22 @@ pub(crate) struct HeadView {
 impl Book {
     fn place_of(&self, channel: ChannelIdx) -> Option<usize> {
         self.members.iter().position(|member| member.channel == channel)
+    }
+
+    /// The other transport of the provider at that place. A provider's channels stand next to each other.
+    fn sibling(&self, place: usize) -> Option<usize> {
+        let own = self.members.get(place)?.provider;
+        let is_its = |other: &usize| self.members.get(*other).is_some_and(|member| member.provider == own);
+        [place.checked_sub(1), place.checked_add(1)].into_iter().flatten().find(is_its)
+    }
+
+    /// What each provider says: two transports of one are one voice.
+    fn voices<'a>(&'a self, heads: &'a [Head]) -> impl Iterator<Item = Head> + Clone + 'a {
+        heads.iter().enumerate().filter_map(|(place, head)| match self.sibling(place) {
+            Some(sibling) if sibling < place => None,
+            Some(sibling) => Some(head.or_sibling(heads.get(sibling).copied().unwrap_or_default())),
+            None => Some(*head),
+        })
     }
 
     fn open_board(&self, class: MethodClass) -> Option<&Board> {

@@ -205,6 +205,9 @@ fn make(
     let mut scratch = std::mem::take(ledger.scratch());
     let planned = planner.plan(ledger, &mut scratch);
     *ledger.scratch() = scratch;
+    if !question.target.probe {
+        ledger.selected(&planned, lead.is_some());
+    }
     planned
 }
 
@@ -323,6 +326,9 @@ impl Planner<'_> {
         }
         order::tiers(rows);
         order::siblings(rows);
+        if !self.question.method.is_known() {
+            order::http_first(rows);
+        }
     }
 
     /// Who goes in front of the strategy's choice: the provider that was named, a trial, or a channel to explore.

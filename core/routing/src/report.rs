@@ -5,6 +5,9 @@
 //! instants: clocks differ.
 //! Leaves to others: adding up ([`crate::ledger`]), merging (`fleet`), the wire (`lasso-proto`).
 
+mod chain;
+
+pub use chain::{ChainCounts, ChainTally, Selection, Stage};
 use lasso_jsonrpc::block::Tag;
 use lasso_jsonrpc::method::MethodClass;
 
@@ -28,6 +31,8 @@ pub struct Report {
     pub tallies: Vec<Tally>,
     /// The same attempts by channel, as breakers and marks need them.
     pub channels: Vec<ChannelTally>,
+    /// Requests and selections by (profile, chain), where there were some.
+    pub chains: Vec<ChainTally>,
     /// Newest blocks that channels have shown.
     pub heads: Vec<SeenHead>,
     /// What channels turned out not to do.
@@ -325,4 +330,6 @@ pub struct Dropped {
     pub decisions: u64,
     /// Lessons that were forgotten.
     pub lessons: u64,
+    /// Attempts that are counted nowhere: when they ended, nobody knew their channel any more, or too many channels had gone.
+    pub lost: u64,
 }

@@ -86,6 +86,8 @@ pub struct ChannelView {
     pub limited: Option<Millis>,
     /// Never to be asked, whatever its breaker says.
     pub barred: Option<Barred>,
+    /// Over WebSocket: it has a live socket, and can be asked.
+    pub connected: bool,
 }
 
 /// Where the fleet's breaker stands.

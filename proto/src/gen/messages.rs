@@ -93,6 +93,22 @@ pub struct Report {
     pub decisions: ::prost::alloc::vec::Vec<Decision>,
     #[prost(message, optional, tag = "8")]
     pub dropped: ::core::option::Option<Dropped>,
+    #[prost(message, repeated, tag = "9")]
+    pub chains: ::prost::alloc::vec::Vec<ChainTally>,
+}
+/// What happened to the requests of one chain of a profile. Zeros at the end of a list are left out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChainTally {
+    #[prost(uint32, tag = "1")]
+    pub profile: u32,
+    #[prost(uint32, tag = "2")]
+    pub chain: u32,
+    /// By Selection.
+    #[prost(uint32, repeated, tag = "3")]
+    pub selections: ::prost::alloc::vec::Vec<u32>,
+    /// By Stage.
+    #[prost(uint32, repeated, tag = "4")]
+    pub requests: ::prost::alloc::vec::Vec<u32>,
 }
 /// Attempts of one class on one channel of one chain in a profile. A class that is not known counts as `other`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -276,6 +292,9 @@ pub struct Dropped {
     pub decisions: u64,
     #[prost(uint64, tag = "3")]
     pub lessons: u64,
+    /// Attempts that are counted nowhere.
+    #[prost(uint64, tag = "4")]
+    pub lost: u64,
 }
 /// What the fleet knows.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -354,6 +373,9 @@ pub struct Channel {
     pub limited_ms: ::core::option::Option<u64>,
     #[prost(enumeration = "Barred", tag = "6")]
     pub barred: i32,
+    /// Over WebSocket: it has a live socket. Without one it is not asked.
+    #[prost(bool, tag = "7")]
+    pub connected: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BlockTime {
@@ -486,6 +508,91 @@ impl Category {
             "CATEGORY_SERVER" => Some(Self::Server),
             "CATEGORY_AUTH" => Some(Self::Auth),
             "CATEGORY_BILLING" => Some(Self::Billing),
+            _ => None,
+        }
+    }
+}
+/// How channels were chosen. In a list of counts, the index. A count behind the last one that is known is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Selection {
+    /// There was somebody to ask, or nobody.
+    Selected = 0,
+    FailFast = 1,
+    /// What else a selection was.
+    Degraded = 2,
+    LagExcluded = 3,
+    LastResort = 4,
+    Explored = 5,
+    Trial = 6,
+    /// An attempt that followed another of the same request.
+    Failover = 7,
+}
+impl Selection {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Selected => "SELECTION_SELECTED",
+            Self::FailFast => "SELECTION_FAIL_FAST",
+            Self::Degraded => "SELECTION_DEGRADED",
+            Self::LagExcluded => "SELECTION_LAG_EXCLUDED",
+            Self::LastResort => "SELECTION_LAST_RESORT",
+            Self::Explored => "SELECTION_EXPLORED",
+            Self::Trial => "SELECTION_TRIAL",
+            Self::Failover => "SELECTION_FAILOVER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SELECTION_SELECTED" => Some(Self::Selected),
+            "SELECTION_FAIL_FAST" => Some(Self::FailFast),
+            "SELECTION_DEGRADED" => Some(Self::Degraded),
+            "SELECTION_LAG_EXCLUDED" => Some(Self::LagExcluded),
+            "SELECTION_LAST_RESORT" => Some(Self::LastResort),
+            "SELECTION_EXPLORED" => Some(Self::Explored),
+            "SELECTION_TRIAL" => Some(Self::Trial),
+            "SELECTION_FAILOVER" => Some(Self::Failover),
+            _ => None,
+        }
+    }
+}
+/// How far a request has come. In a list of counts, the index.
+/// A count behind the last one that is known stands for an end that is not: it is counted as failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Stage {
+    Started = 0,
+    Answered = 1,
+    Failed = 2,
+    Refused = 3,
+    Cancelled = 4,
+}
+impl Stage {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Started => "STAGE_STARTED",
+            Self::Answered => "STAGE_ANSWERED",
+            Self::Failed => "STAGE_FAILED",
+            Self::Refused => "STAGE_REFUSED",
+            Self::Cancelled => "STAGE_CANCELLED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STAGE_STARTED" => Some(Self::Started),
+            "STAGE_ANSWERED" => Some(Self::Answered),
+            "STAGE_FAILED" => Some(Self::Failed),
+            "STAGE_REFUSED" => Some(Self::Refused),
+            "STAGE_CANCELLED" => Some(Self::Cancelled),
             _ => None,
         }
     }

@@ -6,8 +6,8 @@
 use lasso_routing::breaker::Category;
 use lasso_routing::evidence::BUCKETS;
 use lasso_routing::report::{
-    ChannelTally, Decision, Dropped, Ending, MOST_DECISIONS, MOST_LESSONS, MOST_TALLIES, Report, RunTally, Sums, Tally,
-    Trials,
+    ChainCounts, ChainTally, ChannelTally, Decision, Dropped, Ending, MOST_DECISIONS, MOST_LESSONS, MOST_TALLIES,
+    Report, RunTally, Stage, Sums, Tally, Trials,
 };
 use lasso_routing::time::{Micros, Millis};
 
@@ -26,16 +26,28 @@ pub fn encode_report(report: &Report) -> wire::Report {
     let mut names = Writer::default();
     let tallies = report.tallies.iter().map(|tally| encode_tally(tally, &mut names)).collect();
     let channels = report.channels.iter().map(|channel| encode_channel(channel, &mut names)).collect();
+    let chains = report.chains.iter().map(|chain| encode_chain(chain, &mut names)).collect();
     let heads = report.heads.iter().map(|head| encode_head(head, &mut names)).collect();
     let lessons = report.lessons.iter().map(|lesson| encode_lesson(lesson, &mut names)).collect();
     let decisions = report.decisions.iter().map(|decision| encode_decision(decision, &mut names)).collect();
-    let Dropped { coarsened, decisions: unsampled, lessons: forgotten } = report.dropped;
+    let Dropped { coarsened, decisions: unsampled, lessons: forgotten, lost } = report.dropped;
     let dropped = (report.dropped != Dropped::default()).then_some(wire::Dropped {
         coarsened,
         decisions: unsampled,
         lessons: forgotten,
+        lost,
     });
-    wire::Report { seq: report.seq, names: names.into_names(), tallies, channels, heads, lessons, decisions, dropped }
+    wire::Report {
+        seq: report.seq,
+        names: names.into_names(),
+        tallies,
+        channels,
+        chains,
+        heads,
+        lessons,
+        decisions,
+        dropped,
+    }
 }
 
 /// A report, off the wire.
@@ -47,23 +59,28 @@ pub fn decode_report(report: wire::Report) -> Read<Report> {
         seq: report.seq,
         tallies: names.each(report.tallies, ROOM * MOST_TALLIES, decode_tally),
         channels: names.each(report.channels, ROOM * MOST_TALLIES, decode_channel),
+        chains: names.each(report.chains, ROOM * MOST_TALLIES, decode_chain),
         heads: names.each(report.heads, ROOM * MOST_TALLIES, decode_head),
         lessons: names.each(report.lessons, ROOM * MOST_LESSONS, decode_lesson),
         decisions: names.each(report.decisions, ROOM * MOST_DECISIONS, decode_decision),
-        dropped: Dropped { coarsened: dropped.coarsened, decisions: dropped.decisions, lessons: dropped.lessons },
+        dropped: Dropped {
+            coarsened: dropped.coarsened,
+            decisions: dropped.decisions,
+            lessons: dropped.lessons,
+            lost: dropped.lost,
+        },
     };
     Read { message, skipped: names.skipped }
 }
 
 fn encode_tally<'a>(tally: &'a Tally, names: &mut Writer<'a>) -> wire::Tally {
     let Sums { endings, trailing_failures, latency, fastest, slowest, latencies } = &tally.sums;
-    let ended = endings.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
     wire::Tally {
         profile: names.place(&tally.profile),
         chain: names.place(&tally.chain),
         channel: names.place(&tally.channel),
         class: names.class(tally.class),
-        endings: endings.iter().copied().take(ended).collect(),
+        endings: encode_counts(endings),
         trailing_failures: *trailing_failures,
         latency_sum_us: latency.0,
         fastest_us: fastest.0,
@@ -75,15 +92,8 @@ fn encode_tally<'a>(tally: &'a Tally, names: &mut Writer<'a>) -> wire::Tally {
 
 fn decode_tally(names: &mut Reader, tally: wire::Tally) -> Option<Tally> {
     let (profile, chain, channel) = (names.name(tally.profile)?, names.name(tally.chain)?, names.name(tally.channel)?);
-    let mut endings = [0_u32; Ending::COUNT];
-    for (index, &count) in tally.endings.iter().enumerate() {
-        let index = if index < Ending::COUNT { index } else { Ending::Neutral as usize };
-        if let Some(sum) = endings.get_mut(index) {
-            *sum = sum.saturating_add(count);
-        }
-    }
     let sums = Sums {
-        endings,
+        endings: decode_counts(&tally.endings, Some(Ending::Neutral as usize)),
         trailing_failures: tally.trailing_failures,
         latency: Micros(tally.latency_sum_us),
         fastest: Micros(tally.fastest_us),
@@ -91,6 +101,42 @@ fn decode_tally(names: &mut Reader, tally: wire::Tally) -> Option<Tally> {
         latencies: latencies(names, &tally.buckets, &tally.counts),
     };
     Some(Tally { profile, chain, channel, class: names.class_or_other(tally.class), sums })
+}
+
+/// Without the zeros at the end.
+fn encode_counts(counts: &[u32]) -> Vec<u32> {
+    let length = counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
+    counts.iter().copied().take(length).collect()
+}
+
+/// What is not known counts at the index `other`, or not at all.
+fn decode_counts<const COUNT: usize>(counts: &[u32], other: Option<usize>) -> [u32; COUNT] {
+    let mut known = [0_u32; COUNT];
+    for (index, &count) in counts.iter().enumerate() {
+        let index = if index < COUNT { Some(index) } else { other };
+        if let Some(sum) = index.and_then(|index| known.get_mut(index)) {
+            *sum = sum.saturating_add(count);
+        }
+    }
+    known
+}
+
+fn encode_chain<'a>(tally: &'a ChainTally, names: &mut Writer<'a>) -> wire::ChainTally {
+    let ChainCounts { selections, requests } = &tally.counts;
+    wire::ChainTally {
+        profile: names.place(&tally.profile),
+        chain: names.place(&tally.chain),
+        selections: encode_counts(selections),
+        requests: encode_counts(requests),
+    }
+}
+
+fn decode_chain(names: &mut Reader, tally: wire::ChainTally) -> Option<ChainTally> {
+    let counts = ChainCounts {
+        selections: decode_counts(&tally.selections, None),
+        requests: decode_counts(&tally.requests, Some(Stage::Failed as usize)),
+    };
+    Some(ChainTally { profile: names.name(tally.profile)?, chain: names.name(tally.chain)?, counts })
 }
 
 /// Buckets that exist, in ascending order, each with a count.

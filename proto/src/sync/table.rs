@@ -133,6 +133,7 @@ fn encode_channel<'a>(view: &'a ChannelView, names: &mut Writer<'a>) -> wire::Ch
         opening: view.opening,
         limited_ms: view.limited.map(|left| left.0),
         barred: barred.into(),
+        connected: view.connected,
     }
 }
 
@@ -147,7 +148,8 @@ fn decode_channel(names: &mut Reader, view: wire::Channel) -> Option<ChannelView
         wire::Barred::WrongChain => Some(Barred::WrongChain),
     };
     let channel = names.name(view.channel)?;
-    Some(ChannelView { channel, breaker, opening: view.opening, limited: view.limited_ms.map(Millis), barred })
+    let (limited, connected) = (view.limited_ms.map(Millis), view.connected);
+    Some(ChannelView { channel, breaker, opening: view.opening, limited, barred, connected })
 }
 
 fn encode_lease<'a>(lease: &'a Lease, names: &mut Writer<'a>) -> wire::Lease {

@@ -1,9 +1,11 @@
+mod versions;
+
 use lasso_jsonrpc::block::Tag;
 use lasso_jsonrpc::method::MethodClass;
 use lasso_routing::breaker::Category;
 use lasso_routing::report::{
-    ChannelTally, Decision, Dropped, Ending, Lesson, Limit, MOST_TALLIES, RunTally, SeenHead, Shown, Sums, Tally,
-    Trials,
+    ChainCounts, ChainTally, ChannelTally, Decision, Dropped, Ending, Lesson, Limit, MOST_TALLIES, RunTally, SeenHead,
+    Selection, Shown, Stage, Sums, Tally, Trials,
 };
 use lasso_routing::table::{Barred, BreakerView, Cell, ChannelView, Lease, Right, Summary};
 use lasso_routing::time::{Micros, Millis};
@@ -93,6 +95,16 @@ fn channel_tally() -> impl Strategy<Value = ChannelTally> {
     )
 }
 
+fn chain_tally() -> impl Strategy<Value = ChainTally> {
+    (name(), name(), any::<[u32; Selection::COUNT]>(), any::<[u32; Stage::COUNT]>()).prop_map(
+        |(profile, chain, selections, requests)| ChainTally {
+            profile,
+            chain,
+            counts: ChainCounts { selections, requests },
+        },
+    )
+}
+
 fn head() -> impl Strategy<Value = SeenHead> {
     (name(), any::<u64>(), any::<u64>(), millis(), millis()).prop_map(|(channel, number, proved, first, last)| {
         SeenHead { channel, shown: Shown { number, proved, first, last } }
@@ -134,14 +146,20 @@ fn decision() -> impl Strategy<Value = Decision> {
 }
 
 fn report() -> impl Strategy<Value = Report> {
-    let dropped =
-        any::<[u64; 3]>().prop_map(|[coarsened, decisions, lessons]| Dropped { coarsened, decisions, lessons });
+    let dropped = any::<[u64; 4]>().prop_map(|[coarsened, decisions, lessons, lost]| Dropped {
+        coarsened,
+        decisions,
+        lessons,
+        lost,
+    });
     let lists = (vec(tally(), 0..8), vec(channel_tally(), 0..5), vec(head(), 0..4), vec(lesson(), 0..4));
-    (any::<u64>(), lists, vec(decision(), 0..4), dropped).prop_map(
-        |(seq, (tallies, channels, heads, lessons), decisions, dropped)| Report {
+    let chains = vec(chain_tally(), 0..4);
+    (any::<u64>(), lists, chains, vec(decision(), 0..4), dropped).prop_map(
+        |(seq, (tallies, channels, heads, lessons), chains, decisions, dropped)| Report {
             seq,
             tallies,
             channels,
+            chains,
             heads,
             lessons,
             decisions,
@@ -168,8 +186,15 @@ fn channel_view() -> impl Strategy<Value = ChannelView> {
         option::of(millis()).prop_map(|left| BreakerView::Open { left }),
     ];
     let barred = option::of(Just(Barred::WrongChain));
-    (name(), breaker, any::<u32>(), option::of(millis()), barred).prop_map(
-        |(channel, breaker, opening, limited, barred)| ChannelView { channel, breaker, opening, limited, barred },
+    (name(), breaker, any::<u32>(), option::of(millis()), barred, any::<bool>()).prop_map(
+        |(channel, breaker, opening, limited, barred, connected)| ChannelView {
+            channel,
+            breaker,
+            opening,
+            limited,
+            barred,
+            connected,
+        },
     )
 }
 
@@ -275,140 +300,6 @@ fn the_short_messages_survive_the_wire() {
     told(&ToWorker::Ping);
 }
 
-/// What a later version of the protocol may send: more of everything.
-mod newer {
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct FilterMessage {
-        #[prost(message, tag = "2")]
-        pub(super) report: Option<Report>,
-        #[prost(message, tag = "9")]
-        pub(super) weather: Option<Weather>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Weather {
-        #[prost(string, tag = "1")]
-        pub(super) sky: String,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Report {
-        #[prost(uint64, tag = "1")]
-        pub(super) seq: u64,
-        #[prost(string, repeated, tag = "2")]
-        pub(super) names: Vec<String>,
-        #[prost(message, repeated, tag = "3")]
-        pub(super) tallies: Vec<Tally>,
-        #[prost(message, repeated, tag = "4")]
-        pub(super) channels: Vec<ChannelTally>,
-        #[prost(message, repeated, tag = "6")]
-        pub(super) lessons: Vec<Lesson>,
-        #[prost(message, optional, tag = "20")]
-        pub(super) weather: Option<Weather>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Tally {
-        #[prost(uint32, tag = "1")]
-        pub(super) profile: u32,
-        #[prost(uint32, tag = "2")]
-        pub(super) chain: u32,
-        #[prost(uint32, tag = "3")]
-        pub(super) channel: u32,
-        #[prost(uint32, tag = "4")]
-        pub(super) class: u32,
-        #[prost(uint32, repeated, tag = "5")]
-        pub(super) endings: Vec<u32>,
-        #[prost(double, tag = "30")]
-        pub(super) deviation: f64,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct ChannelTally {
-        #[prost(uint32, tag = "1")]
-        pub(super) channel: u32,
-        #[prost(message, optional, tag = "6")]
-        pub(super) trials: Option<Trials>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Trials {
-        #[prost(uint32, tag = "1")]
-        pub(super) opening: u32,
-        #[prost(int32, tag = "3")]
-        pub(super) failure: i32,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Lesson {
-        #[prost(uint32, tag = "1")]
-        pub(super) channel: u32,
-        #[prost(uint64, tag = "15")]
-        pub(super) calls_an_hour: u64,
-    }
-}
-
-#[test]
-fn a_newer_report_is_read_as_far_as_it_is_known_and_loses_no_attempt() {
-    let names = ["public", "ethereum", "ethereum/a/http", "eth_teleport"].map(String::from).to_vec();
-    let report = newer::Report {
-        seq: 3,
-        names,
-        tallies: vec![newer::Tally {
-            profile: 1,
-            chain: 2,
-            channel: 3,
-            class: 4,
-            endings: vec![5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 7],
-            deviation: 0.5,
-        }],
-        channels: vec![newer::ChannelTally { channel: 3, trials: Some(newer::Trials { opening: 2, failure: 99 }) }],
-        lessons: vec![newer::Lesson { channel: 3, calls_an_hour: 9 }],
-        weather: Some(newer::Weather { sky: "blue".into() }),
-    };
-    let bytes = newer::FilterMessage { report: Some(report), weather: None }.encode_to_vec();
-    let Read { message: FromWorker::Report(report), skipped } = FromWorker::decode(&bytes).unwrap() else {
-        panic!("not a report")
-    };
-    assert_eq!(report.seq, 3);
-    assert_eq!(report.tallies[0].class, MethodClass::OTHER);
-    assert_eq!(report.tallies[0].sums.ended(Ending::Success), 5);
-    assert_eq!(report.tallies[0].sums.ended(Ending::Neutral), 1 + 7);
-    assert_eq!(report.channels[0].trials, Trials { opening: 2, successes: 0, failure: Some(Category::Server) });
-    assert_eq!((report.lessons.len(), skipped), (0, 1));
-}
-
-#[test]
-fn a_kind_of_message_that_is_not_known_is_a_sign_of_life() {
-    let bytes =
-        newer::FilterMessage { report: None, weather: Some(newer::Weather { sky: "blue".into() }) }.encode_to_vec();
-    assert_eq!(FromWorker::decode(&bytes).unwrap(), Read { message: FromWorker::Heartbeat, skipped: 0 });
-    assert_eq!(ToWorker::decode(&bytes).unwrap(), Read { message: ToWorker::Ping, skipped: 0 });
-}
-
-#[test]
-fn an_older_hello_without_the_newer_fields_is_accepted() {
-    let old = wire::Hello { node: "envoy-1".into(), instance: 5, ..wire::Hello::default() };
-    let bytes = wire::FilterMessage { kind: Some(wire::filter_message::Kind::Hello(old)) }.encode_to_vec();
-    let hello = Hello { node: "envoy-1".into(), instance: 5, ..Hello::default() };
-    assert_eq!(FromWorker::decode(&bytes).unwrap().message, FromWorker::Hello(hello));
-}
-
-#[test]
-fn values_of_a_table_that_are_not_known_are_skipped_and_the_rest_is_read() {
-    let channel = |breaker, barred| wire::Channel { channel: 1, breaker, barred, ..wire::Channel::default() };
-    let table = wire::RoutingTable {
-        version: 1,
-        names: vec!["ethereum/a/http".into()],
-        channels: vec![channel(0, 0), channel(9, 0), channel(1, 9)],
-        leases: vec![wire::Lease { left_ms: 5, right: None }],
-        cells: vec![wire::Cell { profile: 1, chain: 1, channel: 1, class: 1, ..wire::Cell::default() }],
-        ..wire::RoutingTable::default()
-    };
-    let Read { message, skipped } = decode_table(table);
-    assert_eq!((message.channels.len(), message.leases.len(), message.cells.len(), skipped), (1, 0, 0, 4));
-}
-
 #[test]
 fn a_message_over_the_limit_is_refused() {
     assert!(matches!(FromWorker::decode(&vec![0; MOST_BYTES + 1]), Err(Refused::TooLong(_))));
@@ -479,6 +370,7 @@ fn a_table_that_is_too_long_loses_evidence_and_no_breaker() {
         opening: 1,
         limited: None,
         barred: None,
+        connected: false,
     });
     let table = Table { cells: cells.collect(), channels: views.collect(), ..Table::default() };
     let (bytes, left_out) = ToWorker::Table(Box::new(table)).encode();

@@ -69,6 +69,24 @@ fn one_error_for_each_case() {
 }
 
 #[test]
+fn errors_of_a_websocket_have_theirs() {
+    for (error, expected) in [
+        (RpcError::invalid_params("say what"), r#"{"code":-32602,"message":"say what"}"#),
+        (
+            RpcError::too_many_subscriptions(128),
+            r#"{"code":-32005,"message":"at most 128 subscriptions are allowed on a connection","data":{"max_subscriptions":128}}"#,
+        ),
+        (
+            RpcError::no_calls(),
+            r#"{"code":-32000,"message":"calls cannot be served on this connection: the gateway has no listener for them"}"#,
+        ),
+        (RpcError::gateway("broke off"), r#"{"code":-32603,"message":"the gateway's own listener broke off"}"#),
+    ] {
+        check(&error, expected);
+    }
+}
+
+#[test]
 fn ids_and_results_are_written_as_they_are() {
     for id in ["null", "\"a\\u0062\"", "123456789012345678901234567890", "1.0"] {
         let mut out = Vec::new();

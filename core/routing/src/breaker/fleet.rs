@@ -136,6 +136,19 @@ impl Breaker {
         self.waits_for_probe = wait;
     }
 
+    /// It has another key: what was open for the old one's sake is half-open at once, and what failed so far is not held against the new one. True
+    /// when that made it half-open.
+    pub fn rekeyed(&mut self, now: Timestamp) -> bool {
+        self.end_run(now);
+        let refused = matches!(self.because(), Some(Category::Auth | Category::Billing));
+        let was_open = matches!(self.state(now), State::Open { .. });
+        if refused {
+            self.opens = 0;
+            self.half_open_now(now);
+        }
+        refused && was_open
+    }
+
     /// What failed so far and what comes are not one run.
     pub fn end_run(&mut self, now: Timestamp) {
         if matches!(self.phase, Phase::Closed) {

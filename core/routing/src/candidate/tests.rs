@@ -1,8 +1,8 @@
 use lasso_jsonrpc::block::{BlockRef, Blocks, Tag};
 
 use super::*;
-use crate::catalog::spec::{ChainSpec, TransportSpec};
-use crate::fixture::{DONE, LATEST, World, channel_spec, marked, number, range, spec};
+use crate::catalog::spec::ChainSpec;
+use crate::fixture::{DONE, LATEST, World, marked, number, range, spec, with_sockets};
 use crate::outcome::Mark;
 
 const HASH: Blocks = Blocks::At(BlockRef::Hash([7; 32]));
@@ -238,10 +238,7 @@ fn of_the_bad_the_least_bad_are_kept() {
 
 #[test]
 fn a_ws_channel_needs_a_live_connection() {
-    let mut spec = spec(&["a"]);
-    spec.channels.push(channel_spec("ethereum", "a", TransportSpec::Ws));
-    spec.profiles[0].chains[0].providers[0].channels.push("ethereum/a/ws".into());
-    let mut world = World::from(spec);
+    let mut world = World::from(with_sockets(spec(&["a"]), &["a"]));
     let plan = world.plan("eth_call", LATEST).unwrap();
     let because: Vec<_> = plan.rejected.iter().map(|rejection| rejection.because).collect();
     assert_eq!(because, [Because::NotConnected]);
@@ -249,6 +246,41 @@ fn a_ws_channel_needs_a_live_connection() {
     let none = world.plan("eth_call", LATEST).unwrap_err();
     let because: Vec<_> = none.reasons.iter().map(|rejection| rejection.because).collect();
     assert_eq!(because, [Because::OtherTransport, Because::NotConnected]);
+    world.sockets("a/ws", true);
+    assert_eq!(world.order("eth_call", LATEST), "a/ws");
+    world.asked("/rpc/ethereum");
+    assert_eq!(world.order("eth_call", LATEST), "a a/ws");
+    world.asked("/rpc/ethereum?transport=http");
+    assert_eq!(world.order("eth_call", LATEST), "a");
+    world.asked("/rpc/ethereum").sockets("a/ws", false);
+    assert_eq!(world.order("eth_call", LATEST), "a");
+}
+
+#[test]
+fn a_ws_channel_is_turned_away_for_all_that_an_http_one_is() {
+    let mut world = World::from(with_sockets(spec(&["a", "b"]), &["a"]));
+    world.sockets("a/ws", true);
+    world.learn("a", "eth_call", LATEST, Mark::BanMethod(Millis::from_secs(300)));
+    assert_eq!(world.order("eth_call", LATEST), "b", "what one transport does not do, the other does not either");
+    assert_eq!(world.order("eth_getBalance", LATEST), "a b a/ws");
+    world.silence("a/ws");
+    assert!(matches!(world.reason("a/ws", "eth_getBalance", LATEST), Some(Because::BreakerOpen { .. })));
+    world.asked("/rpc/ethereum?exclude=a");
+    assert_eq!(world.order("eth_getBalance", LATEST), "b");
+}
+
+#[test]
+fn with_every_http_channel_open_calls_go_over_ws() {
+    let mut world = World::from(with_sockets(spec(&["a", "b"]), &["b"]));
+    world.sockets("b/ws", true);
+    world.silence("a");
+    world.silence("b");
+    assert_eq!(world.order("eth_call", LATEST), "b/ws");
+    world.silence("b/ws");
+    world.sockets("b/ws", false);
+    let none = world.plan("eth_call", LATEST);
+    let last_resort = none.map(|plan| world.names(&plan.candidates)).unwrap_or_default();
+    assert!(!last_resort.contains("ws"), "a channel without a socket is nobody's last resort: {last_resort}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub struct CatalogSpec {
     pub request_log: Option<RequestLogSpec>,
     /// What marks a request as a probe of the control plane's. A secret; absent: there are no probes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe_token: Option<ProbeToken>,
+    pub probe_token: Option<Token>,
     /// Physical channels: provider x chain x transport, one Envoy cluster each. Profiles share them by id.
     pub channels: Vec<ChannelSpec>,
     /// What clients may name under `/rpc/profile/{profile}`; `public` is the one without a name in the path.
@@ -84,9 +84,9 @@ impl Default for RequestLogSpec {
 /// A word that nobody can guess. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ProbeToken(String);
+pub struct Token(String);
 
-impl ProbeToken {
+impl Token {
     /// As it stands in the header of a probe.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -101,15 +101,15 @@ impl ProbeToken {
     }
 }
 
-impl From<[u8; 16]> for ProbeToken {
+impl From<[u8; 16]> for Token {
     fn from(random: [u8; 16]) -> Self {
         Self(format!("{:032x}", u128::from_be_bytes(random)))
     }
 }
 
-impl fmt::Debug for ProbeToken {
+impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ProbeToken(***)")
+        f.write_str("Token(***)")
     }
 }
 

@@ -25,6 +25,10 @@ const TELL_HELD_AGAIN: Millis = Millis(1_000);
 pub(super) struct Account {
     pub(super) id: Box<str>,
     pub(super) index: ChannelIdx,
+    /// See [`crate::catalog::Channel::way_in`].
+    pub(super) way_in: u64,
+    /// It has another key, and until then some workers may not have it.
+    pub(super) rekeyed_until: Timestamp,
     pub(super) transport: Transport,
     /// Index into the networks; `None` for a channel that no chain has.
     pub(super) network: Option<usize>,
@@ -40,6 +44,10 @@ pub(super) struct Account {
     /// The mark's beginning was told.
     pub(super) marked: bool,
     pub(super) barred: Option<Barred>,
+    /// A ws channel has a live socket.
+    pub(super) connected: bool,
+    /// Channels of the same provider over the other transport.
+    pub(super) siblings: Vec<usize>,
     pub(super) health: Health,
     pub(super) lessons: Vec<Taught>,
     /// Trials that were given out, and when they run out.
@@ -84,7 +92,15 @@ impl Account {
 
     /// Whether traffic is to flow.
     pub(super) fn is_admitted(&self, now: Timestamp) -> bool {
-        self.barred.is_none() && self.stance(now) == Stance::Closed
+        self.barred.is_none() && self.is_reachable() && self.stance(now) == Stance::Closed
+    }
+
+    /// Whether there is a way to it: over HTTP always, over WebSocket by a live socket.
+    pub(super) const fn is_reachable(&self) -> bool {
+        match self.transport {
+            Transport::Http => true,
+            Transport::Ws => self.connected,
+        }
     }
 
     /// Open for its failures, so that probes may end it.
@@ -99,6 +115,11 @@ impl Account {
             && self.breaker.needs_probe()
             && left < TELL_HELD_AGAIN
             && now.since(self.told) >= TELL_HELD_AGAIN
+    }
+
+    /// Nothing but a probe's success is missing.
+    pub(super) fn waits_for_probe(&self, now: Timestamp) -> bool {
+        self.is_open(now) && self.breaker.needs_probe() && self.breaker.deadline(now).is_none()
     }
 
     pub(super) fn breaker_view(&self, now: Timestamp) -> BreakerView {
@@ -136,6 +157,7 @@ impl Account {
             opening: self.breaker.openings(),
             limited: self.limited(now),
             barred: self.barred,
+            connected: self.connected,
         }
     }
 

@@ -16,7 +16,10 @@ use crate::catalog::{Catalog, Channel, ChannelIdx};
 use crate::chance::Chance;
 use crate::mark::RateLimitMark;
 use crate::report::Ending;
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
+
+/// Workers have a new catalog within this, or something holds it back.
+const ROLLOUT: Millis = Millis::from_secs(10);
 
 impl Fleet {
     /// Follows a new catalog. What was learned about channels and chains that it still has stays.
@@ -41,6 +44,9 @@ impl Fleet {
         self.news = Newsroom::of(self.accounts.len(), self.cells.len(), self.networks.len());
         self.tell_everything_again(now);
         self.wait_for_probes(now);
+        for channel in 0..self.accounts.len() {
+            self.settle(channel, now);
+        }
     }
 
     fn move_cells(&mut self, mut books: Vec<Book>, channels: &[Option<usize>]) {
@@ -50,6 +56,7 @@ impl Fleet {
                 continue;
             };
             let Some(before) = self.books.get(origin) else { continue };
+            book.counts = before.counts;
             // For each seat, where its channel sat before.
             let seats: Vec<Option<usize>> =
                 book.seats.iter().map(|seat| before.place_of(channels.get(seat.channel).copied().flatten()?)).collect();
@@ -93,6 +100,10 @@ impl Fleet {
             let known = origin.and_then(|origin| before.get_mut(origin)).and_then(Option::take);
             let mut account = known.unwrap_or_else(|| self.new_account(index, channel, now));
             account.index = index;
+            let way_in = channel.way_in();
+            if std::mem::replace(&mut account.way_in, way_in) != way_in && account.breaker.rekeyed(now) {
+                account.rekeyed_until = now.plus(ROLLOUT);
+            }
             account.transport = channel.transport();
             account.breaker.adopt(*channel.breaker());
             self.accounts.push(account);
@@ -106,6 +117,8 @@ impl Fleet {
         Account {
             id: channel.id().into(),
             index,
+            way_in: channel.way_in(),
+            rekeyed_until: Timestamp::default(),
             transport: channel.transport(),
             network: None,
             seats: Vec::new(),
@@ -116,6 +129,8 @@ impl Fleet {
             mark: RateLimitMark::default(),
             marked: false,
             barred: None,
+            connected: false,
+            siblings: Vec::new(),
             health: Health::Healthy,
             lessons: Vec::new(),
             trials: Vec::new(),
@@ -136,15 +151,22 @@ impl Fleet {
 
     fn seat_accounts(&mut self) {
         for account in &mut self.accounts {
-            (account.network, account.seats) = (None, Vec::new());
+            (account.network, account.seats, account.siblings) = (None, Vec::new(), Vec::new());
         }
         for (index, book) in self.books.iter().enumerate() {
             for (place, seat) in book.seats.iter().enumerate() {
                 if let Some(account) = self.accounts.get_mut(seat.channel) {
                     account.seats.push((index, place));
                     account.network = Some(usize::from(book.network));
+                    let siblings = book.seats.iter().filter(|other| other.provider == seat.provider);
+                    let news = siblings.map(|other| other.channel).filter(|other| *other != seat.channel);
+                    account.siblings.extend(news);
                 }
             }
+        }
+        for account in &mut self.accounts {
+            account.siblings.sort_unstable();
+            account.siblings.dedup();
         }
         for (index, network) in self.networks.iter_mut().enumerate() {
             let there = |(_, account): &(usize, &Account)| account.network == Some(index);

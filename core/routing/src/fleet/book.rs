@@ -2,8 +2,9 @@
 
 use lasso_jsonrpc::method::{Method, MethodClass};
 
-use crate::catalog::{Catalog, Chain, ChainIdx, Keyed, Transport, name_of};
+use crate::catalog::{Catalog, Chain, ChainIdx, Keyed, name_of};
 use crate::evidence::{Prior, Standing, UNKNOWN_MEAN, class_mean, speed};
+use crate::report::{ChainCounts, Selection, Stage};
 use crate::strategy::Strategy;
 use crate::time::{Millis, Timestamp};
 
@@ -19,6 +20,7 @@ pub(super) struct Book {
     pub(super) strategy: Strategy,
     pub(super) block_time: Option<Millis>,
     pub(super) max_lag_blocks: Option<u32>,
+    pub(super) counts: Counts,
     pub(super) seats: Vec<Seat>,
     /// By class: the cell of each seat.
     pub(super) boards: Vec<Option<Board>>,
@@ -26,12 +28,29 @@ pub(super) struct Book {
     explorable: Vec<bool>,
 }
 
+/// What reports counted by chain, since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) selections: [u64; Selection::COUNT],
+    pub(super) requests: [u64; Stage::COUNT],
+}
+
+impl Counts {
+    pub(super) fn take(&mut self, counts: &ChainCounts) {
+        for (total, &count) in self.selections.iter_mut().zip(&counts.selections) {
+            *total = total.saturating_add(u64::from(count));
+        }
+        for (total, &count) in self.requests.iter_mut().zip(&counts.requests) {
+            *total = total.saturating_add(u64::from(count));
+        }
+    }
+}
+
 /// A channel in a book.
 #[derive(Debug, Clone)]
 pub(super) struct Seat {
     pub(super) channel: usize,
     pub(super) provider: Box<str>,
-    pub(super) transport: Transport,
     /// Classes that its provider does not serve, by index.
     lacks: u128,
 }
@@ -65,7 +84,6 @@ impl Book {
             Seat {
                 channel: member.channel.index(),
                 provider: provider.map_or_else(Box::default, |provider| provider.id.clone()),
-                transport: member.transport,
                 lacks: MethodClass::all().filter(|&class| lacks(class)).fold(0, |set, class| set | bit(class)),
             }
         };
@@ -77,6 +95,7 @@ impl Book {
             strategy: chain.strategy,
             block_time: chain.block_time,
             max_lag_blocks: chain.max_lag_blocks,
+            counts: Counts::default(),
             seats: chain.members.iter().map(seat).collect(),
             boards: Vec::new(),
             explorable: MethodClass::all().map(explorable).collect(),

@@ -68,8 +68,7 @@ impl Fleet {
         let Some(account) = self.accounts.get(channel) else { return Company::Others };
         let admitted = |other: usize| self.accounts.get(other).is_some_and(|other| other.is_admitted(now));
         let alone = account.seats.iter().filter_map(|&(book, _)| self.books.get(book)).any(|book| {
-            let mut others =
-                book.seats.iter().filter(|seat| seat.channel != channel && seat.transport == Transport::Http);
+            let mut others = book.seats.iter().filter(|seat| seat.channel != channel);
             !others.any(|seat| admitted(seat.channel))
         });
         if alone { Company::Alone } else { Company::Others }
@@ -88,6 +87,16 @@ impl Fleet {
         }
         self.unsaved = true;
         self.settle(channel, now);
+    }
+
+    /// The hub's sockets to a ws channel: without one nobody is to ask it, and nothing is held against it.
+    pub(super) fn sockets_changed(&mut self, channel: &str, connected: bool, now: Timestamp) {
+        let Some(&channel) = self.channels.get(channel) else { return };
+        let Some(account) = self.accounts.get_mut(channel) else { return };
+        if account.transport == Transport::Ws && account.connected != connected {
+            account.connected = connected;
+            self.channel_changed(channel, true, now);
+        }
     }
 
     /// Tells where a channel stands if that is not what was told.

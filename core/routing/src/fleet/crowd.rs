@@ -4,7 +4,11 @@
 //! lessons end by themselves and are bounded by channel.
 //! Leaves to others: which head to believe ([`crate::head`]), asking for proof (`probing`).
 
+use std::collections::BTreeMap;
+
 use super::Fleet;
+use super::account::Account;
+use crate::catalog::Transport;
 use crate::head::{Head, best, default_max_lag};
 use crate::report::{MOST_LESSONS, Report, SeenHead, Shown};
 use crate::time::{Millis, Timestamp};
@@ -63,12 +67,46 @@ impl Fleet {
         }
     }
 
-    /// A block of that number could be read.
-    pub(super) fn proved(&mut self, channel: usize, number: u64) {
-        if let Some(account) = self.accounts.get(channel) {
-            self.heads.prove(account.index, number);
-            self.news.heads.note(channel);
+    /// `newHeads` brought a block. Over HTTP that provider need not be asked as often.
+    pub(super) fn head_came(&mut self, channel: &str, number: u64, now: Timestamp) {
+        let Some(&channel) = self.channels.get(channel) else { return };
+        self.saw(channel, &Shown { number, ..Shown::default() }, now);
+        let siblings = self.accounts.get(channel).map(|account| account.siblings.clone()).unwrap_or_default();
+        for sibling in siblings {
+            if let Some(account) = self.accounts.get_mut(sibling) {
+                account.watch.head_came(now);
+            }
         }
+    }
+
+    /// A block of that number could be read: at that node, whatever the way.
+    pub(super) fn proved(&mut self, channel: usize, number: u64) {
+        let Some(account) = self.accounts.get(channel) else { return };
+        for &one in [channel].iter().chain(&account.siblings) {
+            if let Some(account) = self.accounts.get(one) {
+                self.heads.prove(account.index, number);
+                self.news.heads.note(one);
+            }
+        }
+    }
+
+    /// Whose head a channel's is, for counting who says what: a provider's transports are one voice, that of HTTP.
+    pub(super) fn voice(&self, channel: usize) -> usize {
+        let Some(account) = self.accounts.get(channel).filter(|account| account.transport == Transport::Ws) else {
+            return channel;
+        };
+        account.siblings.first().copied().unwrap_or(channel)
+    }
+
+    /// A channel's head now; one that was not heard of lately has its sibling's.
+    pub(super) fn head_of(&self, account: &Account, block_time: Millis, now: Timestamp) -> Head {
+        let of = |account: &Account| self.heads.of(account.index, block_time, now);
+        let own = of(account);
+        if own.number.is_some() {
+            return own;
+        }
+        let siblings = account.siblings.iter().filter_map(|&sibling| self.accounts.get(sibling));
+        siblings.map(of).find(|head| head.number.is_some()).unwrap_or(own)
     }
 
     pub(super) fn take_lessons(&mut self, report: &Report, now: Timestamp) {
@@ -109,11 +147,16 @@ impl Fleet {
         now: Timestamp,
     ) -> HeadsView {
         let block_time = self.heads.block_time(network as u16, block_time);
-        let head =
-            |channel: usize| self.accounts.get(channel).map(|account| self.heads.of(account.index, block_time, now));
-        let heads: Vec<Head> = channels.map(|channel| head(channel).unwrap_or_default()).collect();
+        let head = |channel: usize| self.accounts.get(channel).map(|account| self.head_of(account, block_time, now));
+        let (mut heads, mut voices): (Vec<Head>, BTreeMap<usize, Head>) = Default::default();
+        for channel in channels {
+            let head = head(channel).unwrap_or_default();
+            heads.push(head);
+            let voice = voices.entry(self.voice(channel)).or_default();
+            *voice = voice.or_sibling(head);
+        }
         let max_lag = max_lag.map_or_else(|| default_max_lag(block_time), u64::from);
-        let best = best(&heads, max_lag);
+        let best = best(voices.values().copied(), max_lag);
         HeadsView { heads, best, block_time, max_lag }
     }
 

@@ -46,6 +46,20 @@ pub enum Event {
         /// What.
         decision: Manual,
     },
+    /// A ws channel has a live socket for calls, or has none any more.
+    Sockets {
+        /// Channel, by its id.
+        channel: Box<str>,
+        /// It has one, and it has lasted.
+        connected: bool,
+    },
+    /// A ws channel's `newHeads` brought a block.
+    HeadSeen {
+        /// Channel, by its id.
+        channel: Box<str>,
+        /// Its number.
+        number: u64,
+    },
 }
 
 /// What a person can say about a breaker.
@@ -72,7 +86,7 @@ impl Manual {
     }
 }
 
-/// How a probe ended.
+/// How a probe ended. What the hub hears from a ws channel when it connects is told in the same words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// Channel, by its id.

@@ -23,7 +23,7 @@ fn health_of(account: &Account, now: Timestamp) -> Health {
 
 /// Whether a channel can serve; `lags` when it is further behind than its chain allows.
 pub(super) fn availability_of(account: &Account, lags: bool, now: Timestamp) -> Availability {
-    if account.barred.is_some() {
+    if account.barred.is_some() || !account.is_reachable() {
         return Availability::Down;
     }
     match account.stance(now) {

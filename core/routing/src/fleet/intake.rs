@@ -43,6 +43,7 @@ impl Fleet {
             }
         }
         self.scratch = channels;
+        self.take_chains(report);
         self.take_heads(&report.heads, now);
         self.take_lessons(report, now);
         for decision in report.decisions.iter().take(crate::report::MOST_DECISIONS) {
@@ -142,6 +143,16 @@ impl Fleet {
         self.may_be_news(cell, now);
     }
 
+    fn take_chains(&mut self, report: &Report) {
+        for tally in &report.chains {
+            let place = self.chains.get(&tally.profile).and_then(|chains| chains.get(&tally.chain)).copied();
+            match place.and_then(|place| self.books.get_mut(place)) {
+                Some(book) => book.counts.take(&tally.counts),
+                None => self.totals.unknown += 1,
+            }
+        }
+    }
+
     fn take_channel(
         &mut self,
         id: WorkerId,
@@ -178,13 +189,14 @@ impl Fleet {
         node.attempts = node.attempts.saturating_add(attempts);
         node.reports += 1;
         node.last_report = Some(now);
-        let Dropped { coarsened, decisions, lessons } = report.dropped;
+        let Dropped { coarsened, decisions, lessons, lost } = report.dropped;
         if report.dropped != Dropped::default() {
             node.dropped.coarsened = node.dropped.coarsened.saturating_add(coarsened);
             node.dropped.decisions = node.dropped.decisions.saturating_add(decisions);
             node.dropped.lessons = node.dropped.lessons.saturating_add(lessons);
+            node.dropped.lost = node.dropped.lost.saturating_add(lost);
             // Decisions are a sample: that most are not in it is no news.
-            if coarsened > 0 || lessons > 0 {
+            if coarsened > 0 || lessons > 0 || lost > 0 {
                 let notice = Notice::Dropped { node: node.name.clone(), dropped: report.dropped };
                 self.tell(notice);
             }

@@ -10,7 +10,6 @@ use super::Fleet;
 use super::account::Stance;
 use super::event::WorkerId;
 use super::roster::{NodeId, Worker};
-use crate::catalog::Transport;
 use crate::evidence::{EXPLORE_ONE_IN, QUIET};
 use crate::report::ChannelTally;
 use crate::table::Right;
@@ -50,16 +49,21 @@ impl Fleet {
         let Some(account) = self.accounts.get_mut(channel) else { return };
         let Stance::HalfOpen(opening) = account.stance else { return };
         account.trials.retain(|(_, until)| now < *until);
-        if account.barred.is_some() || account.trials.len() >= MOST_TRIALS {
+        if account.barred.is_some() || !account.is_reachable() || account.trials.len() >= MOST_TRIALS {
             return;
         }
+        let rekeyed = now < account.rekeyed_until;
         let books: Vec<usize> = account.seats.iter().map(|&(book, _)| book).collect();
         let held: Vec<WorkerId> = account.trials.iter().map(|(holder, _)| *holder).collect();
         let mut busy: Vec<NodeId> =
             held.iter().filter_map(|holder| Some(self.roster.workers.get(holder)?.node)).collect();
         let mut able = self.able(&books, now);
         able.retain(|(id, _)| !held.contains(id));
-        if able.is_empty() && held.is_empty() {
+        if rekeyed {
+            // The others would try the old key.
+            able.retain(|(id, _)| self.is_up_to_date(*id));
+        }
+        if able.is_empty() && held.is_empty() && !rekeyed {
             if let Some(id) = self.last_to_use(&books, now) {
                 self.grant_trial(id, channel, opening, now.plus(IDLE));
             }
@@ -75,6 +79,10 @@ impl Fleet {
             busy.push(node);
             self.grant_trial(id, channel, opening, now.plus(TRIAL_LASTS));
         }
+    }
+
+    fn is_up_to_date(&self, id: WorkerId) -> bool {
+        self.roster.workers.get(&id).is_some_and(|worker| worker.hello.generation == self.generation)
     }
 
     fn grant_trial(&mut self, id: WorkerId, channel: usize, opening: u32, until: Timestamp) {
@@ -147,8 +155,7 @@ impl Fleet {
                 let asked = cell.and_then(|cell| self.cells.get(cell)).map_or(board.opened, |cell| cell.asked);
                 let seat = book.seats.get(place)?;
                 let account = self.accounts.get(seat.channel)?;
-                let fits = seat.transport == Transport::Http
-                    && now.since(asked) >= QUIET
+                let fits = now.since(asked) >= QUIET
                     && account.is_admitted(now)
                     && account.limited(now).is_none()
                     && !book.lacks(class, place)

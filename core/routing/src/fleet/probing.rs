@@ -13,6 +13,7 @@ use super::roster::PROBER;
 use crate::breaker::Category;
 use crate::catalog::Transport;
 use crate::chance::Chance;
+use crate::head::FRESH;
 use crate::report::Shown;
 use crate::table::Barred;
 use crate::time::{Millis, Timestamp};
@@ -27,6 +28,10 @@ const LOST: Millis = Millis::from_secs(10);
 const CHAIN_ID: Millis = Millis::from_secs(60);
 /// Heads are asked for once a block, but not more often than this.
 const HEAD: Millis = Millis::from_secs(2);
+/// So many times more rarely while `newHeads` of the same provider comes.
+const RARER: u64 = 3;
+/// It comes while the last block is no older than two block times, and than this.
+const LIVE: Millis = Millis::from_secs(1);
 /// Open channels are asked this often, give or take a fifth.
 const OPEN: Millis = Millis::from_secs(2);
 /// The first time sooner: a blip is over by then.
@@ -63,6 +68,8 @@ pub(super) struct Watch {
     next_chain_id: Timestamp,
     next_head: Timestamp,
     next_open: Timestamp,
+    /// When `newHeads` of the provider last brought a block.
+    head_came: Timestamp,
     /// The block that was last asked for as proof, and when.
     proof: Option<(u64, Timestamp)>,
 }
@@ -79,6 +86,7 @@ impl Watch {
             next_chain_id: now,
             next_head: now.plus(spread),
             next_open: now,
+            head_came: Timestamp::default(),
             proof: None,
         }
     }
@@ -90,6 +98,17 @@ impl Watch {
 
     pub(super) fn opened(&mut self, now: Timestamp) {
         self.next_open = now.plus(self.around(FIRST_OPEN));
+    }
+
+    pub(super) const fn head_came(&mut self, now: Timestamp) {
+        self.head_came = now;
+    }
+
+    /// When to ask for a head that is asked for this often: more rarely while `newHeads` brings them.
+    fn head_due(&self, interval: Millis, block_time: Millis, now: Timestamp) -> Timestamp {
+        let live = now.since(self.head_came) <= LIVE.max(Millis(2 * block_time.0));
+        let more = if live { (RARER - 1) * interval.0 } else { 0 };
+        self.next_head.plus(Millis(more))
     }
 
     /// That long, give or take a fifth.
@@ -197,12 +216,13 @@ impl Fleet {
                 return Some(Ask::Block(number));
             }
         }
-        if watch.next_head > now {
+        let interval = block_time.max(HEAD);
+        let due = watch.head_due(interval, block_time, now);
+        if due > now {
             return None;
         }
         // In step with the last one, so that the spread stays.
-        let interval = block_time.max(HEAD);
-        let next = watch.next_head.plus(interval);
+        let next = due.plus(interval);
         watch.next_head = if next > now { next } else { now.plus(interval) };
         Some(Ask::Head)
     }
@@ -216,8 +236,11 @@ impl Fleet {
                 if seen.is_unproved(head)
                     && let Some(account) = self.accounts.get(channel)
                     && let Some(shown) = self.heads.shown(account.index, now)
+                    // Else the head is its sibling's.
+                    && shown.last <= FRESH
                 {
-                    found.push((channel, shown.number));
+                    // Over HTTP: probes go no other way.
+                    found.push((self.voice(channel), shown.number));
                 }
             }
         }
@@ -228,6 +251,9 @@ impl Fleet {
     pub(super) fn probed(&mut self, probe: &Probe, now: Timestamp) {
         let Some(&channel) = self.channels.get(&probe.channel) else { return };
         let Some(account) = self.accounts.get_mut(channel) else { return };
+        if account.transport == Transport::Ws {
+            return self.heard_over_ws(channel, &probe.found, now);
+        }
         let asked = account.watch.out.take();
         if probe.found == Found::NotSent {
             account.watch.unsent.get_or_insert(now);
@@ -249,6 +275,16 @@ impl Fleet {
         // What could not be answered to another question says nothing about the method that failed.
         let by_method = matches!(asked, Some((Ask::Method(_), _))) && probe.found == Found::Answered;
         self.probe_succeeded(channel, by_method, now);
+    }
+
+    /// The hub asked. It says nothing about the way that probes take, and failures there are sockets that go down.
+    fn heard_over_ws(&mut self, channel: usize, found: &Found, now: Timestamp) {
+        match *found {
+            Found::ChainId(id) => self.judge_chain_id(channel, id, now),
+            Found::Head(number) => self.saw(channel, &Shown { number, ..Shown::default() }, now),
+            Found::Block(number) => self.proved(channel, number),
+            Found::NoBlock(_) | Found::Answered | Found::Failed(_) | Found::NotSent => {}
+        }
     }
 
     /// The prober is a witness like an Envoy: where it fails and they do not, its own way is broken.

@@ -102,7 +102,7 @@ impl Fleet {
         }
     }
 
-    /// A channel's breaker, mark or bar changed.
+    /// A channel's breaker, mark, bar or socket changed.
     pub(super) fn channel_changed(&mut self, channel: usize, urgent: bool, now: Timestamp) {
         if let Some(account) = self.accounts.get_mut(channel) {
             account.told = now;
@@ -123,7 +123,9 @@ impl Fleet {
         for (index, account) in self.accounts.iter_mut().enumerate() {
             let view = account.view(now);
             account.told = now;
-            if view.breaker != table::BreakerView::Closed || view.limited.is_some() || view.barred.is_some() {
+            let is_plain =
+                view.breaker == table::BreakerView::Closed && view.limited.is_none() && view.barred.is_none();
+            if !is_plain || view.connected {
                 self.news.channels.note(index);
             }
             if self.heads.shown(account.index, now).is_some() {

@@ -8,6 +8,7 @@ mod leases;
 mod probes;
 mod random;
 mod restart;
+mod sockets;
 mod tables;
 
 use lasso_jsonrpc::block::Blocks;
@@ -20,7 +21,7 @@ use crate::catalog::{Catalog, CatalogSpec};
 use crate::evidence::bucket_of;
 use crate::fixture;
 use crate::report::{ChannelTally, Ending, Report, RunTally, SeenHead, Shown, Sums, Tally, Trials};
-use crate::table::{BreakerView, Right, Table};
+use crate::table::{BreakerView, Lease, Right, Table};
 use crate::time::Micros;
 
 /// What a test's worker saw on one channel since its last report.
@@ -52,7 +53,7 @@ fn class(name: &str) -> MethodClass {
 }
 
 fn channel(provider: &str) -> Box<str> {
-    format!("ethereum/{provider}/http").into()
+    fixture::id_of(provider).into()
 }
 
 impl Saw {
@@ -106,6 +107,8 @@ struct World {
     /// Workers that take no tables.
     deaf: Vec<WorkerId>,
     sent: Vec<(WorkerId, Table)>,
+    /// Leases in these tables, and when they went out.
+    leased: Vec<(Timestamp, WorkerId, Lease)>,
     notices: Vec<Notice>,
     orders: Vec<Order>,
     acks: Vec<(WorkerId, u64)>,
@@ -128,6 +131,7 @@ impl World {
             seqs: BTreeMap::new(),
             deaf: Vec::new(),
             sent: Vec::new(),
+            leased: Vec::new(),
             notices: Vec::new(),
             orders: Vec::new(),
             acks: Vec::new(),
@@ -149,6 +153,7 @@ impl World {
                     if !self.deaf.contains(&worker) {
                         self.fleet.handle_event(Event::TableTaken(worker, table.version), self.now);
                     }
+                    self.leased.extend(table.leases.iter().map(|lease| (self.now, worker, lease.clone())));
                     self.sent.push((worker, *table));
                 }
                 Action::Refuse(worker) => self.refused.push(worker),

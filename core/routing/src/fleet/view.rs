@@ -6,7 +6,7 @@ use lasso_jsonrpc::method::MethodClass;
 
 use super::event::{Health, Manual};
 use crate::catalog::Transport;
-use crate::report::{Dropped, Ending};
+use crate::report::{Dropped, Ending, Selection, Stage};
 use crate::table::{Barred, BreakerView};
 use crate::time::{Micros, Millis};
 
@@ -46,8 +46,20 @@ pub struct ChainView {
     pub block_time_measured: bool,
     /// Out when it lags by more.
     pub max_lag: u64,
+    /// Selections since the start, by the index in [`Selection::ALL`].
+    pub selections: [u64; Selection::COUNT],
+    /// Requests since the start, by the index in [`Stage::ALL`].
+    pub requests: [u64; Stage::COUNT],
     /// Its channels: index into [`View::channels`], and the provider's id in this profile.
     pub members: Vec<(usize, Box<str>)>,
+}
+
+impl ChainView {
+    /// Requests that came so far.
+    #[must_use]
+    pub fn request_count(&self, stage: Stage) -> u64 {
+        self.requests.get(stage as usize).copied().unwrap_or(0)
+    }
 }
 
 /// A channel.
@@ -59,6 +71,8 @@ pub struct ChannelStatus {
     pub transport: Transport,
     /// The fleet's breaker.
     pub breaker: BreakerView,
+    /// It is open although its time is over, until a probe succeeds.
+    pub waits_for_probe: bool,
     /// How often it opened since the start.
     pub openings: u32,
     /// What a person said about it.
@@ -67,6 +81,8 @@ pub struct ChannelStatus {
     pub limited: Option<Millis>,
     /// Why it never serves.
     pub barred: Option<Barred>,
+    /// Whether it has a live socket; `None` over HTTP.
+    pub connected: Option<bool>,
     /// How it does.
     pub health: Health,
     /// Whether it can serve: up, limited or down.
@@ -228,6 +244,6 @@ pub struct Totals {
     pub explorations: u64,
     /// Streams refused.
     pub refused: u64,
-    /// Tallies of channels or chains that the catalog does not have.
+    /// Parts of reports about channels or chains that the catalog does not have.
     pub unknown: u64,
 }

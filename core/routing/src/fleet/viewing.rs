@@ -11,6 +11,7 @@ use super::health::availability_of;
 use super::leaderboard::{ranks, score};
 use super::roster::{Node, NodeId, PROBER};
 use super::view::{ChainView, ChannelStatus, NodeStatus, StandingRow, View};
+use crate::catalog::Transport;
 use crate::evidence::UNKNOWN_MEAN;
 use crate::report::{Ending, Limit};
 use crate::time::Timestamp;
@@ -42,6 +43,8 @@ impl Fleet {
             block_time: seen.block_time,
             block_time_measured: self.heads.measured(book.network).is_some(),
             max_lag: seen.max_lag,
+            selections: book.counts.selections,
+            requests: book.counts.requests,
             members: book.seats.iter().map(|seat| (seat.channel, seat.provider.clone())).collect(),
         }
     }
@@ -54,7 +57,7 @@ impl Fleet {
     }
 
     fn view_channel(&self, account: &Account, seen: Option<&HeadsView>, now: Timestamp) -> ChannelStatus {
-        let head = seen.map(|seen| self.heads.of(account.index, seen.block_time, now)).unwrap_or_default();
+        let head = seen.map(|seen| self.head_of(account, seen.block_time, now)).unwrap_or_default();
         let best = seen.and_then(|seen| seen.best);
         let unproved = seen.is_some_and(|seen| seen.is_unproved(&head));
         let lag = head.number.zip(best).map(|(number, best)| (best as i64).saturating_sub(number as i64));
@@ -63,10 +66,12 @@ impl Fleet {
             channel: account.id.clone(),
             transport: account.transport,
             breaker: account.breaker_view(now),
+            waits_for_probe: account.waits_for_probe(now),
             openings: account.breaker.openings().wrapping_sub(account.numbered_from),
             manual: account.manual,
             limited: account.limited(now),
             barred: account.barred,
+            connected: (account.transport == Transport::Ws).then_some(account.connected),
             health: account.health,
             availability: availability_of(account, lags, now),
             head: head.number,

@@ -101,7 +101,7 @@ fn a_head_is_believed_with_a_second_voice_or_a_proof() {
     fn check(numbers: &[Option<u64>], proved: Option<usize>, believed: Option<u64>) {
         let head = |(place, &number): (usize, &Option<u64>)| Head { number, proved: proved == Some(place) };
         let heads: Vec<_> = numbers.iter().enumerate().map(head).collect();
-        assert_eq!(best(&heads, 2), believed, "{numbers:?}");
+        assert_eq!(best(heads.iter().copied(), 2), believed, "{numbers:?}");
     }
     check(&[], None, None);
     check(&[None, None], None, None);

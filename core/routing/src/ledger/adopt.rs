@@ -13,6 +13,7 @@ use crate::breaker::Breaker;
 use crate::catalog::{Catalog, Chain, ChainIdx, ChannelIdx};
 use crate::head::Heads;
 use crate::mark::RateLimitMark;
+use crate::report::ChainCounts;
 use crate::time::Timestamp;
 
 /// As many catalogs back as an attempt may have begun under.
@@ -87,9 +88,9 @@ impl Era {
 }
 
 /// Where what a new index stands for was before.
-struct Origins {
+pub(super) struct Origins {
     channels: Vec<Option<usize>>,
-    chains: Vec<Option<usize>>,
+    pub(super) chains: Vec<Option<usize>>,
 }
 
 impl Ledger {
@@ -98,6 +99,7 @@ impl Ledger {
         let origins = self.origins(catalog);
         self.file();
         self.file_news(&origins);
+        self.file_counts(&origins);
         self.remember_era(catalog, &origins);
         let networks: Vec<Option<usize>> =
             catalog.networks.iter().map(|chain_id| self.networks.iter().position(|known| known == chain_id)).collect();
@@ -132,7 +134,7 @@ impl Ledger {
             let stays = origins.channels.contains(&Some(channel.index()));
             let Some(account) = self.accounts.get_mut(channel.index()).filter(|_| !stays) else { continue };
             if let Some(count) = self.archive.channel(&account.id) {
-                *count = std::mem::take(&mut account.count);
+                count.merge(std::mem::take(&mut account.count));
             }
         }
     }
@@ -197,12 +199,17 @@ impl Ledger {
         match before {
             Some(before) => {
                 before.breaker.adopt(channel.breaker);
+                if before.way_in != channel.way_in() {
+                    before.breaker.rekeyed(now);
+                }
                 let limits = before.limits.take().and_then(|mut limits| {
                     limits.tidy(now);
                     (!limits.is_empty()).then_some(limits)
                 });
                 Account {
                     id: channel.id.clone(),
+                    transport: channel.transport,
+                    way_in: channel.way_in(),
                     breaker: before.breaker.clone(),
                     mark: before.mark,
                     mark_ceded: before.mark_ceded,
@@ -216,6 +223,8 @@ impl Ledger {
             }
             None => Account {
                 id: channel.id.clone(),
+                transport: channel.transport,
+                way_in: channel.way_in(),
                 breaker: Breaker::new(channel.breaker, self.own_chance(&channel.id).bits()),
                 mark: RateLimitMark::default(),
                 mark_ceded: false,
@@ -249,6 +258,7 @@ impl Ledger {
             boards: Vec::new(),
             speeds: Vec::new(),
             speeds_renewed: None,
+            counts: ChainCounts::default(),
         };
         let Some(before) = origin.and_then(|origin| self.books.get_mut(origin)) else { return book };
         // For each seat, where its channel sat before.
@@ -260,7 +270,7 @@ impl Ledger {
                 before.members.iter().position(|before| before.channel.index() == origin)
             })
             .collect();
-        book.turn = before.turn;
+        (book.turn, book.counts) = (before.turn, before.counts);
         book.boards =
             before.boards.iter_mut().map(|board| board.as_deref_mut().map(|board| reseated(board, &seats))).collect();
         book

@@ -10,7 +10,7 @@ use lasso_jsonrpc::method::MethodClass;
 
 use super::count::Count;
 use super::tally::merge;
-use crate::report::{MOST_TALLIES, Sums, Tally};
+use crate::report::{ChainCounts, ChainTally, MOST_TALLIES, Sums, Tally};
 
 /// Whose sums.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +26,8 @@ pub(super) struct Name {
 pub(super) struct Archive {
     sums: BTreeMap<Name, Sums>,
     channels: BTreeMap<Box<str>, Count>,
+    /// By profile and chain.
+    chains: BTreeMap<(Box<str>, Box<str>), ChainCounts>,
     /// Attempts that are counted nowhere.
     pub(super) lost: u64,
 }
@@ -56,6 +58,20 @@ impl Archive {
             return None;
         }
         Some(self.channels.entry(id.into()).or_default())
+    }
+
+    /// The counts of a chain that the catalog does not have, while there is room for it.
+    pub(super) fn chain(&mut self, profile: &str, chain: &str) -> Option<&mut ChainCounts> {
+        let name = (Box::from(profile), Box::from(chain));
+        if self.chains.len() >= MOST_TALLIES && !self.chains.contains_key(&name) {
+            return None;
+        }
+        Some(self.chains.entry(name).or_default())
+    }
+
+    pub(super) fn draw_chains(&mut self) -> Vec<ChainTally> {
+        let chains = std::mem::take(&mut self.chains).into_iter();
+        chains.map(|((profile, chain), counts)| ChainTally { profile, chain, counts }).collect()
     }
 
     pub(super) fn sums(&self) -> impl Iterator<Item = (&Name, &Sums)> {

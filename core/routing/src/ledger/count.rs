@@ -107,6 +107,30 @@ impl Count {
         self.run.auth_classes.iter().flatten().map(|_| 1).sum()
     }
 
+    /// Adds what the same channel did after that.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.attempts = self.attempts.saturating_add(later.attempts);
+        self.failures = self.failures.saturating_add(later.failures);
+        self.last_resort_successes = self.last_resort_successes.saturating_add(later.last_resort_successes);
+        self.refusals = self.refusals.saturating_add(later.refusals);
+        self.told_to_wait = self.told_to_wait.max(later.told_to_wait);
+        self.succeeded = self.succeeded.max(later.succeeded);
+        self.failed_in = self.failed_in.max(later.failed_in);
+        self.refused_in = self.refused_in.max(later.refused_in);
+        if later.broken {
+            (self.run, self.began, self.broken) = (later.run, later.began, true);
+        } else {
+            self.run = joined(self.run, later.run);
+            self.began = self.began.or(later.began);
+        }
+        if later.trials.opening == self.trials.opening {
+            self.trials.successes = self.trials.successes.saturating_add(later.trials.successes);
+            self.trials.failure = later.trials.failure.or(self.trials.failure);
+        } else if later.trials != Trials::default() {
+            self.trials = later.trials;
+        }
+    }
+
     /// What is to be said of it, if there is something. The run goes on without what was said.
     pub(super) fn draw(&mut self, channel: &str, in_flight: u32, now: Timestamp) -> Option<ChannelTally> {
         self.listed = false;
@@ -135,5 +159,22 @@ impl Count {
         let run = RunTally { auth_classes: self.run.auth_classes, ..RunTally::default() };
         *self = Self { began, succeeded, failed_in, refused_in, run, in_flight_told: in_flight, ..Self::default() };
         Some(told)
+    }
+}
+
+/// One run out of two that follow each other without a success.
+fn joined(first: RunTally, then: RunTally) -> RunTally {
+    let mut classes = first.auth_classes.into_iter().flatten().chain(then.auth_classes.into_iter().flatten());
+    let one = classes.next();
+    let other = classes.find(|class| Some(*class) != one);
+    RunTally {
+        silent: first.silent.saturating_add(then.silent),
+        server: first.server.saturating_add(then.server),
+        auth: first.auth.saturating_add(then.auth),
+        auth_classes: [one, other],
+        billing: first.billing || then.billing,
+        last: then.last.or(first.last),
+        // Known when it is told.
+        age: Millis::ZERO,
     }
 }

@@ -5,7 +5,7 @@
 use super::told::{Leave, Word};
 use super::{Account, Ledger, Limits};
 use crate::breaker::{Admission, Kind, State};
-use crate::catalog::ChannelIdx;
+use crate::catalog::{ChannelIdx, Transport};
 use crate::plan::{Candidate, Plan, Why};
 use crate::table::Barred;
 use crate::time::{Millis, Timestamp};
@@ -31,6 +31,8 @@ pub(crate) enum Passage {
     ByHand,
     /// It never serves.
     Barred(Barred),
+    /// Over WebSocket, and nobody has said that it has a live socket.
+    NotConnected,
 }
 
 /// What a screening asks of a channel.
@@ -72,6 +74,10 @@ impl Account {
     }
 
     fn joined(&self, alone: bool, now: Timestamp) -> Passage {
+        // As was last heard: sockets live on when tables do not come.
+        if self.transport == Transport::Ws && !self.told.as_ref().is_some_and(|told| told.connected) {
+            return Passage::NotConnected;
+        }
         let own = self.breaker.admit(now);
         let Some(told) = &self.told else { return of_own(own) };
         match (told.leave(alone, now), own) {
@@ -159,10 +165,15 @@ impl Ledger {
         let free = match passage {
             Passage::Open => true,
             Passage::Trial => candidate.why == Why::Trial || now >= account.promised_until,
-            Passage::Rejected { .. } | Passage::NoLease | Passage::ByHand | Passage::Barred(_) => false,
+            Passage::Rejected { .. }
+            | Passage::NoLease
+            | Passage::ByHand
+            | Passage::Barred(_)
+            | Passage::NotConnected => false,
         };
         // A last resort goes where nobody may, but for where nobody ever may.
-        free || (candidate.why == Why::LastResort && !matches!(passage, Passage::ByHand | Passage::Barred(_)))
+        let never = matches!(passage, Passage::ByHand | Passage::Barred(_) | Passage::NotConnected);
+        free || (candidate.why == Why::LastResort && !never)
     }
 
     /// All that a screening asks of a channel, in one look. `None` for a channel of another catalog. A trial is free for those who share

@@ -33,6 +33,8 @@ pub(super) struct Outbox {
     lessons: VecDeque<Waiting>,
     decisions: Vec<Decision>,
     pub(super) dropped: Dropped,
+    /// Lost attempts that some report has told.
+    told_lost: u64,
 }
 
 impl Outbox {
@@ -59,6 +61,11 @@ impl Outbox {
         self.lessons.drain(..count).map(lesson).filter(|lesson| lesson.left.0 > 0).collect()
     }
 
+    fn draw_dropped(&mut self, lost: u64) -> Dropped {
+        let untold = lost.saturating_sub(std::mem::replace(&mut self.told_lost, lost));
+        Dropped { lost: untold, ..std::mem::take(&mut self.dropped) }
+    }
+
     fn draw_decisions(&mut self) -> Vec<Decision> {
         let mut decisions = std::mem::take(&mut self.decisions);
         decisions.sort_by_key(|decision| decision.answered);
@@ -77,10 +84,11 @@ impl Ledger {
             seq: self.outbox.next(),
             tallies: self.draw_tallies(),
             channels,
+            chains: self.draw_chains(),
             heads,
             lessons: self.outbox.draw_lessons(now),
             decisions: self.outbox.draw_decisions(),
-            dropped: std::mem::take(&mut self.outbox.dropped),
+            dropped: self.outbox.draw_dropped(self.archive.lost),
         };
         if report == (Report { seq: report.seq, ..Report::default() }) {
             return None;
@@ -126,7 +134,7 @@ impl Ledger {
         room
     }
 
-    /// Attempts that are in no report: when they ended, nobody knew their channel any more.
+    /// Attempts since the start that are in no report but as [`Dropped::lost`].
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.archive.lost
@@ -153,7 +161,10 @@ impl Ledger {
     }
 
     fn draw_channels(&mut self, now: Timestamp) -> (Vec<SeenHead>, Vec<ChannelTally>) {
-        let (mut heads, mut tallies) = (Vec::new(), Vec::new());
+        // First, since a channel may have come back meanwhile.
+        let gone = self.archive.draw_channels().into_iter();
+        let mut tallies: Vec<_> = gone.filter_map(|(id, mut count)| count.draw(&id, 0, now)).collect();
+        let mut heads = Vec::new();
         for channel in self.news.drain(..) {
             let Some(account) = self.accounts.get_mut(channel.index()) else { continue };
             tallies.extend(account.count.draw(&account.id, account.in_flight, now));
@@ -161,8 +172,6 @@ impl Ledger {
                 heads.push(SeenHead { channel: account.id.clone(), shown });
             }
         }
-        let gone = self.archive.draw_channels();
-        tallies.extend(gone.into_iter().filter_map(|(id, mut count)| count.draw(&id, 0, now)));
         (heads, tallies)
     }
 

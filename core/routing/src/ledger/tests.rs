@@ -1,6 +1,8 @@
 mod balance;
+mod chains;
 mod following;
 mod reporting;
+mod sockets;
 
 use crate::breaker::{Category, State};
 use crate::candidate::Because;
@@ -87,6 +89,21 @@ fn an_attempt_that_began_before_a_reload_ends_where_its_channel_is_now() {
 }
 
 #[test]
+fn another_key_is_tried_at_once_where_the_old_one_was_refused() {
+    for (category, state) in [(Category::Auth, State::HalfOpen), (Category::Network, State::Open { until: at(0) })] {
+        let mut world = World::of(&["a", "b"]);
+        for method in ["eth_call", "eth_getBalance", "eth_call", "eth_getBalance"] {
+            world.attempt("a", method, &failed(category));
+            world.later(200);
+        }
+        assert!(matches!(world.ledger.breaker_state(world.channel("a"), world.now), State::Open { .. }));
+        reload(&mut world, &["a", "b"], "2", |spec| spec.channels[0].path = "/v2/another".into());
+        let found = world.ledger.breaker_state(world.channel("a"), world.now);
+        assert_eq!(std::mem::discriminant(&found), std::mem::discriminant(&state), "{category:?}");
+    }
+}
+
+#[test]
 fn an_attempt_of_a_forgotten_era_is_ignored() {
     let mut world = World::of(&["a"]);
     let plan = world.plan("eth_call", LATEST).unwrap();
@@ -97,6 +114,12 @@ fn an_attempt_of_a_forgotten_era_is_ignored() {
     let method = Method::of("eth_call");
     assert_eq!(world.ledger.settle(&world.end(begun, &method, &LATEST, &DONE)), None);
     assert_eq!(world.ledger.lost(), 1);
+    let told = |world: &mut World| {
+        let report = world.ledger.report(world.now).cloned()?;
+        world.ledger.acked(report.seq);
+        Some(report.dropped.lost)
+    };
+    assert_eq!((told(&mut world), told(&mut world)), (Some(1), None));
 }
 
 #[test]

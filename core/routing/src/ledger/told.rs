@@ -1,6 +1,6 @@
 //! What the fleet said about one channel.
 //!
-//! Duty: the fleet's breaker, mark, bar, limits and the leases for trials, as of the last table, and what they let through.
+//! Duty: the fleet's breaker, mark, bar, limits, sockets and the leases for trials, as of the last table, and what they let through.
 //! Invariant: a channel's opening that has run out lets nobody through without a lease: whoever heals it is asked by few.
 //! Leaves to others: the worker's own breaker, and joining the two ([`super::look`]).
 
@@ -56,6 +56,8 @@ pub(super) struct Told {
     pub(super) word: Word,
     opening: u32,
     barred: Option<Barred>,
+    /// A ws channel has a live socket.
+    pub(super) connected: bool,
     pub(super) limited_until: Timestamp,
     /// Ends of the leases for trials of this opening.
     trials: Vec<Timestamp>,
@@ -85,6 +87,7 @@ impl Told {
         self.word = word;
         self.opening = view.opening;
         self.barred = view.barred;
+        self.connected = view.connected;
         self.limited_until = view.limited.map_or(Timestamp::default(), |left| now.plus(left));
         self.named = true;
         closed
@@ -98,7 +101,11 @@ impl Told {
 
     /// Whether there is nothing left of it that matters.
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
-        self.word == Word::Closed && self.barred.is_none() && self.limited_until <= now && self.limits.is_none()
+        self.word == Word::Closed
+            && self.barred.is_none()
+            && !self.connected
+            && self.limited_until <= now
+            && self.limits.is_none()
     }
 
     /// What it lets through; a worker that is alone goes by its own breaker where time or trials decide.

@@ -27,6 +27,14 @@ pub(super) fn siblings(rows: &mut [Row]) {
     }
 }
 
+/// Inside a tier, HTTP before WebSocket: for methods that the table does not have. Their evidence speaks of other methods as well, and some nodes know them
+/// over HTTP only.
+pub(super) fn http_first(rows: &mut [Row]) {
+    for tier in rows.chunk_by_mut(|a, b| a.tier == b.tier) {
+        tier.sort_by_key(|row| row.transport);
+    }
+}
+
 fn has_siblings(rows: &[Row]) -> bool {
     let mut seen = 0_u128;
     rows.iter().any(|row| {

@@ -1,6 +1,7 @@
 //! The fleet's breakers and marks.
 
 use super::*;
+use crate::catalog::spec::ChannelSpec;
 use crate::table::Barred;
 use event::{Health, Manual};
 use view::Availability;
@@ -199,4 +200,67 @@ fn a_channel_of_another_chain_never_serves_until_it_is_right_again() {
         world.notices,
         [Notice::Barred { channel: channel("p0"), because }, Notice::Unbarred { channel: channel("p0") }]
     );
+}
+
+/// The providers p0 and p1 again; the channel of p0 changed.
+fn reloaded(world: &mut World, change: impl FnOnce(&mut ChannelSpec)) -> Box<str> {
+    let mut spec = CatalogSpec { generation: "0000000000000002".into(), ..spec(&["p0", "p1"]) };
+    change(&mut spec.channels[0]);
+    let catalog = Catalog::try_from(spec).unwrap();
+    world.fleet.adopt(&catalog, world.now);
+    world.act();
+    catalog.generation().into()
+}
+
+#[track_caller]
+fn check_rekeyed(category: Category, change: impl FnOnce(&mut ChannelSpec), breaker: &str) {
+    let mut world = World::of(&["p0", "p1"]);
+    let worker = world.join(1, "a");
+    world.says(worker, &[("p0", bad(category, 5)), ("p1", good(5))]);
+    world.later(1);
+    assert_eq!(world.breaker("p0"), "open");
+    world.notices.clear();
+    reloaded(&mut world, change);
+    assert_eq!(world.breaker("p0"), breaker, "{category:?}");
+    let told = world.notices.contains(&Notice::BreakerHalfOpened { channel: channel("p0") });
+    assert_eq!(told, breaker == "half-open");
+}
+
+#[test]
+fn another_key_ends_an_opening_for_the_key_or_the_bill_and_no_other() {
+    let path = |channel: &mut ChannelSpec| channel.path = "/v2/another".into();
+    check_rekeyed(Category::Auth, path, "half-open");
+    check_rekeyed(Category::Billing, path, "half-open");
+    check_rekeyed(
+        Category::Auth,
+        |channel| drop(channel.headers.insert("x-key".into(), "another".into())),
+        "half-open",
+    );
+    check_rekeyed(Category::Auth, |_| {}, "open");
+    check_rekeyed(Category::Network, path, "open");
+}
+
+#[test]
+fn a_new_key_is_tried_by_workers_that_have_it() {
+    let mut world = World::of(&["p0", "p1"]);
+    let (old, new) = (world.join(1, "a"), world.join(2, "b"));
+    for worker in [old, new] {
+        world.says(worker, &[("p0", bad(Category::Auth, 5)), ("p1", good(5))]);
+    }
+    let generation = reloaded(&mut world, |channel| channel.path = "/v2/another".into());
+    assert_eq!((world.breaker("p0"), world.trials().len()), ("half-open", 0));
+    let again = WorkerId(3);
+    let hello = Hello { node: "b".into(), instance: 2, generation, ..Hello::default() };
+    world.event(Event::Left(new));
+    world.event(Event::Joined(again, hello));
+    world.seqs.insert(again, 1);
+    world.says(again, &[("p1", good(1))]);
+    world.later(200);
+    assert_eq!(world.trials(), [again]);
+    // One that never gets it is better than none at all.
+    for _ in 0..12 {
+        world.says(old, &[("p1", good(1))]);
+        world.later(1_000);
+    }
+    assert!(world.trials().contains(&old));
 }

@@ -1,6 +1,7 @@
 //! Reports are counted, once.
 
 use super::*;
+use crate::report::{ChainTally, Selection, Stage};
 
 #[test]
 fn every_report_is_acknowledged_and_counts_once() {
@@ -118,13 +119,36 @@ fn in_flight_is_the_sum_of_what_workers_last_said() {
 }
 
 #[test]
+fn what_chains_count_adds_up_over_workers_and_reloads() {
+    let mut world = World::of(&["p0"]);
+    let workers = [world.join(1, "a"), world.join(2, "b")];
+    let tally = |chain: &str| {
+        let mut tally = ChainTally { profile: "public".into(), chain: chain.into(), ..ChainTally::default() };
+        tally.counts.select(Selection::Degraded);
+        tally.counts.reach(Stage::Answered);
+        tally
+    };
+    for worker in workers {
+        let chains = vec![tally("ethereum"), tally("ethereum"), tally("gone")];
+        world.report(worker, Report { chains, ..Report::default() });
+    }
+    let catalog = Catalog::try_from(CatalogSpec { generation: "0000000000000002".into(), ..spec(&["p1"]) });
+    world.fleet.adopt(&catalog.unwrap(), world.now);
+    let view = world.fleet.view(world.now);
+    assert_eq!(view.chains[0].selections[Selection::Degraded as usize], 4);
+    assert_eq!(view.chains[0].requests[Stage::Answered as usize], 4);
+    assert_eq!(view.totals.unknown, 2);
+}
+
+#[test]
 fn what_there_was_no_room_for_is_shown() {
     let mut world = World::of(&["p0"]);
     let worker = world.join(1, "a");
-    let dropped = crate::report::Dropped { coarsened: 3, ..Default::default() };
+    let dropped = crate::report::Dropped { coarsened: 3, lost: 1, ..Default::default() };
     world.report(worker, Report { dropped, ..Report::default() });
     world.report(worker, Report { dropped, ..Report::default() });
-    assert_eq!(world.fleet.view(world.now).nodes[0].dropped.coarsened, 6);
+    let shown = world.fleet.view(world.now).nodes[0].dropped;
+    assert_eq!((shown.coarsened, shown.lost), (6, 2));
     assert!(world.notices.contains(&Notice::Dropped { node: "a".into(), dropped }));
 }
 

@@ -74,6 +74,7 @@ fn an_open_channel_is_asked_every_two_seconds_and_waits_for_an_answer() {
     watch(&mut world, "p0", 30);
     let worker = world.join(1, "a");
     world.says(worker, &[("p0", SILENT)]);
+    assert!(!world.status("p0").waits_for_probe, "its time is not over");
     let mut asked = 0;
     for _ in 0..100 {
         world.later(100);
@@ -89,8 +90,9 @@ fn an_open_channel_is_asked_every_two_seconds_and_waits_for_an_answer() {
     }
     assert!((4..=7).contains(&asked), "{asked} in 10 s");
     assert_eq!((world.breaker("p0"), world.status("p0").openings), ("open", 1), "the clock is not enough");
+    assert!(world.status("p0").waits_for_probe);
     world.found("p0", Found::Head(100));
-    assert_eq!(world.breaker("p0"), "half-open");
+    assert_eq!((world.breaker("p0"), world.status("p0").waits_for_probe), ("half-open", false));
 }
 
 #[test]

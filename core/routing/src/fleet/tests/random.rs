@@ -77,7 +77,7 @@ struct Checked {
     last: BTreeMap<u64, Report>,
     attempts: u64,
     reports: u64,
-    /// Trials that were leased and not made: of which opening, to whom, and when.
+    /// Trials that were leased and not made: of which opening, to whom, and until when.
     leases: BTreeMap<(Box<str>, u32, WorkerId), Timestamp>,
 }
 
@@ -177,13 +177,11 @@ impl Checked {
     /// What holds after every step.
     fn check(&mut self) -> Result<(), TestCaseError> {
         let now = self.world.now;
-        for (worker, table) in std::mem::take(&mut self.world.sent) {
-            for lease in table.leases {
-                let Right::Trial { channel, opening } = lease.right else { continue };
-                let last = self.leases.insert((channel, opening, worker), now);
-                let over = |last: Timestamp| now >= last.plus(crate::fleet::leases::TRIAL_LASTS);
-                prop_assert!(last.is_none_or(over), "a lease while it has one");
-            }
+        self.world.sent.clear();
+        for (sent, worker, lease) in std::mem::take(&mut self.world.leased) {
+            let Right::Trial { channel, opening } = lease.right else { continue };
+            let last = self.leases.insert((channel, opening, worker), sent.plus(lease.left));
+            prop_assert!(last.is_none_or(|until| until <= sent), "a lease while it has one");
         }
         for account in &self.world.fleet.accounts {
             prop_assert!(account.trials.len() <= crate::fleet::leases::MOST_TRIALS);

@@ -61,6 +61,7 @@ fn view() -> impl Strategy<Value = ChannelView> {
             opening,
             limited: limited.map(Millis),
             barred: barred.then_some(Barred::WrongChain),
+            connected: false,
         },
     )
 }

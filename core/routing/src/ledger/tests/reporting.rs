@@ -56,8 +56,6 @@ fn decision(request_id: u64, answered: bool) -> Decision {
 fn nothing_happened_nothing_is_said() {
     let mut world = World::of(&["a"]);
     assert_eq!(world.ledger.report(world.now), None);
-    world.order("eth_call", LATEST);
-    assert_eq!(world.ledger.report(world.now), None);
     world.attempt("a", "eth_call", &DONE);
     taken(&mut world);
     assert_eq!(world.ledger.report(world.now), None);
@@ -306,6 +304,40 @@ fn what_was_not_reported_survives_a_reload_and_what_went_is_told_under_its_name(
     assert_eq!((of(&report, "a").attempts, of(&report, "a").failures, of(&report, "a").unbroken), (2, 1, false));
     assert_eq!((of(&report, "b").attempts, of(&report, "b").run.server), (3, 1));
     assert_eq!(world.ledger.lost(), 0);
+}
+
+#[test]
+fn news_of_a_channel_that_goes_again_joins_what_was_filed_when_it_went_before() {
+    let mut world = World::of(&["a", "b"]);
+    world.attempt("a", "eth_call", &DONE);
+    world.attempt("a", "eth_call", &failed(Category::Server));
+    reload(&mut world, &["b"], "2", |_| {});
+    reload(&mut world, &["a", "b"], "3", |_| {});
+    for verdict in [failed(Category::Server), limited(), failed(Category::Network)] {
+        world.later(10).attempt("a", "eth_getLogs", &verdict);
+    }
+    reload(&mut world, &["b"], "4", |_| {});
+    world.later(10);
+    let report = taken(&mut world);
+    let tally = of(&report, "a");
+    assert_eq!(report.channels.len(), 1, "{report:?}");
+    assert_eq!((tally.attempts, tally.failures, tally.refusals, tally.unbroken), (4, 3, 1, false));
+    let run = RunTally { silent: 1, server: 2, last: Some(Category::Network), age: Millis(40), ..RunTally::default() };
+    assert_eq!(tally.run, run, "one run over both");
+    assert_eq!((tally.told_to_wait, tally.succeeded), (Some(Millis(7_000)), Some(Millis(40))));
+}
+
+#[test]
+fn what_was_filed_comes_before_what_a_channel_that_came_back_did_since() {
+    let mut world = World::of(&["a", "b"]);
+    world.attempt("a", "eth_call", &failed(Category::Server));
+    reload(&mut world, &["b"], "2", |_| {});
+    reload(&mut world, &["a", "b"], "3", |_| {});
+    let plan = world.plan("eth_call", LATEST).unwrap();
+    world.begin(&plan, 0);
+    let report = taken(&mut world);
+    let told: Vec<_> = report.channels.iter().map(|tally| (tally.failures, tally.in_flight)).collect();
+    assert_eq!(told, [(1, 0), (0, 1)]);
 }
 
 #[test]
