@@ -19,6 +19,7 @@ mod plans;
 mod recover;
 pub mod relay;
 mod replies;
+mod say;
 pub mod screen;
 mod tally;
 mod told;
@@ -30,9 +31,11 @@ use lasso_jsonrpc::error::RpcError;
 use lasso_jsonrpc::method::{Method, Safety};
 use lasso_jsonrpc::request::{Call, Payload, Version, parse};
 use lasso_routing::Catalog;
+use lasso_routing::ledger::Started;
 use lasso_routing::outcome::Failure;
 use lasso_routing::plan::{Attempts, Question, plan};
-use lasso_routing::target::{Meta, Target, TargetError, resolve};
+use lasso_routing::report::Stage;
+use lasso_routing::target::{Meta, Target, resolve};
 
 use crate::exchange::{Ask, Exchange, Fate};
 use crate::host::{Host, Moment};
@@ -79,13 +82,15 @@ pub struct Down<H> {
     body_size: usize,
     /// When the head came, if anybody will be told.
     arrived: Option<Moment>,
+    /// The ledger's side of the request, until it ends.
+    started: Option<Started>,
     ending: Ending,
 }
 
 impl<H: Host> Down<H> {
     /// A context before its request.
     pub fn new(host: H, worker: Rc<RefCell<Worker>>) -> Self {
-        Self { host, worker, state: State::Passing, body_size: 0, arrived: None, ending: Ending::Open }
+        Self { host, worker, state: State::Passing, body_size: 0, arrived: None, started: None, ending: Ending::Open }
     }
 
     /// The request's head came.
@@ -153,6 +158,12 @@ impl<H: Host> Down<H> {
             }
         };
         let target = resolve(catalog, &client.host, &client.path, &|name| client.lasso_header(name));
+        // A probe is no request, unless it is a batch.
+        if let Some(target) =
+            target.as_ref().ok().filter(|target| !target.probe || matches!(payload, Payload::Batch(_)))
+        {
+            self.started = Some(self.worker.borrow_mut().ledger().started(target.chain));
+        }
         let flow = match payload {
             Payload::Single(call) => {
                 let id = call.id.map_or("null", |id| id.as_raw());
@@ -181,8 +192,12 @@ impl<H: Host> Down<H> {
         }
         let id = call.id.map_or("null", |id| id.as_raw());
         let wanted = match screen(catalog, &target, call, &|| client.websocket_url()) {
-            Screened::Refused(error) => return self.refuse(200, id, &error, client, Some(&call.method)),
+            Screened::Refused(error) => {
+                self.reached(Stage::Refused);
+                return self.refuse(200, id, &error, client, Some(&call.method));
+            }
             Screened::Answered(result) => {
+                self.reached(Stage::Answered);
                 self.worker.borrow_mut().stats().count(Counter::AnsweredLocally);
                 let status = if call.id.is_none() { 204 } else { 200 };
                 self.note_answer(catalog, status, client, &call.method);
@@ -193,6 +208,7 @@ impl<H: Host> Down<H> {
         let exchange = match self.exchange(catalog, target, call, wanted) {
             Ok(exchange) => exchange,
             Err(error) => {
+                self.reached(Stage::Failed);
                 self.note_refusal(200, &error, client, Some(&call.method));
                 self.respond(200, &reply::error(id, &error));
                 return Flow::Pause;
@@ -401,37 +417,6 @@ impl<H: Host> Down<H> {
             }
             State::Passing | State::Holding(_) | State::Answered => {}
         }
-    }
-
-    fn refuse_size(&mut self, catalog: &Catalog, client: &Client) -> Flow {
-        self.refuse(413, "null", &RpcError::too_large(u64::from(catalog.max_body_bytes())), client, None)
-    }
-
-    fn refuse_target(&mut self, id: &str, error: &TargetError, client: &Client, method: Option<&str>) -> Flow {
-        self.refuse(u32::from(error.status()), id, &error.rpc_error(), client, method)
-    }
-
-    fn refuse(&mut self, status: u32, id: &str, error: &RpcError, client: &Client, method: Option<&str>) -> Flow {
-        self.note_refusal(status, error, client, method);
-        self.worker.borrow_mut().stats().count(Counter::Refused);
-        self.respond(status, &reply::error(id, error));
-        Flow::Pause
-    }
-
-    fn answer(&mut self, notification: bool, body: &[u8]) -> Flow {
-        if notification {
-            self.host.send_response(204, &[], b"");
-            self.state = State::Answered;
-        } else {
-            self.respond(200, body);
-        }
-        Flow::Pause
-    }
-
-    /// The content type is the route's to set, as for what providers send: Envoy would append ours to it.
-    fn respond(&mut self, status: u32, body: &[u8]) {
-        self.host.send_response(status, &[], body);
-        self.state = State::Answered;
     }
 }
 

@@ -8,17 +8,21 @@
 //! DOWN leaves the line in filter state in `on_log`, which Envoy calls before its access loggers. Envoy's format is that filter state and
 //! nothing else, with empty values left out, so that a request which is not logged costs no line and no condition.
 
+mod json;
 pub(crate) mod mask;
 
 use lasso_routing::Catalog;
-use lasso_routing::catalog::{Channel, RequestLog};
+use lasso_routing::catalog::{Channel, Provider, RequestLog};
 use lasso_routing::ledger::Ledger;
-use serde::{Deserialize, Serialize};
+use lasso_routing::time::Micros;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::down::batch::Batch;
 use crate::exchange::{Attempt, Exchange};
 use crate::host::Moment;
+
+use json::Line;
 
 /// Filter state with the line, end of line included.
 pub const LINE: &str = "lasso_log";
@@ -43,8 +47,7 @@ pub struct Frame<'a> {
 }
 
 /// How it ended for the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultType {
     /// A result.
     Result,
@@ -67,87 +70,120 @@ pub struct Own {
     pub method: Option<String>,
 }
 
-#[derive(Debug, Default, Serialize)]
-struct Line<'a> {
-    event: &'static str,
-    time: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<String>,
+/// What there may be on a line; what is not known is left out.
+#[derive(Debug, Default)]
+struct Fields<'a> {
+    request_id: Option<u64>,
     /// Who asked, when it was no client.
-    #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<&'static str>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    region: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     chain: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     params_present: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     params_digest: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     failed_items: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     strategy: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     selection_reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     candidates: Vec<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     attempts: Vec<Tried<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     retries: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     transport: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     circuit_breaker_state: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    selection_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_ms: Option<f64>,
-    end_to_end_ms: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    selection: Option<Micros>,
+    upstream: Option<Micros>,
     status: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result_type: Option<ResultType>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<ResultType>,
     error: Option<Told>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Tried<'a> {
     channel: &'a str,
     outcome: &'static str,
-    ms: f64,
+    took: Micros,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Told {
-    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<i64>,
     message: String,
 }
 
-impl Frame<'_> {
-    fn line(&self) -> Line<'_> {
-        Line {
-            event: "rpc.request.completed",
-            time: utc(self.wall_ms),
-            region: self.region,
-            end_to_end_ms: millis(self.now.since(self.arrived).0),
-            ..Line::default()
+impl ResultType {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Result => "result",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
         }
     }
+}
 
+impl Frame<'_> {
     fn told(&self, code: Option<i64>, message: &str) -> Told {
         Told { code, message: cut(message, self.log.max_error_message_chars).to_owned() }
+    }
+
+    fn line(&self, fields: &Fields<'_>) -> Vec<u8> {
+        let mut line = Line::new();
+        line.text("event", "rpc.request.completed");
+        line.time("time", self.wall_ms);
+        if let Some(id) = fields.request_id {
+            line.hex("request_id", id);
+        }
+        line.maybe_text("origin", fields.origin);
+        line.maybe_text("region", Some(self.region).filter(|region| !region.is_empty()));
+        line.maybe_text("profile", fields.profile);
+        line.maybe_text("chain", fields.chain);
+        line.maybe_text("path", fields.path);
+        line.maybe_text("method", fields.method);
+        if let Some(present) = fields.params_present {
+            line.flag("params_present", present);
+        }
+        line.maybe_text("params_digest", fields.params_digest);
+        let count = |line: &mut Line, key, count: Option<usize>| {
+            if let Some(count) = count {
+                line.number(key, count as u64);
+            }
+        };
+        count(&mut line, "items", fields.items);
+        count(&mut line, "failed_items", fields.failed_items);
+        line.maybe_text("strategy", fields.strategy);
+        line.maybe_text("selection_reason", fields.selection_reason);
+        line.list("candidates", &fields.candidates, |line, candidate| line.quoted(candidate));
+        line.list("attempts", &fields.attempts, |line, tried| {
+            line.object(|line| {
+                line.text("channel", tried.channel);
+                line.text("outcome", tried.outcome);
+                line.millis("ms", tried.took.0);
+            });
+        });
+        count(&mut line, "retries", fields.retries);
+        line.maybe_text("transport", fields.transport);
+        line.maybe_text("circuit_breaker_state", fields.circuit_breaker_state);
+        if let Some(selection) = fields.selection {
+            line.number("selection_us", selection.0);
+        }
+        if let Some(upstream) = fields.upstream {
+            line.millis("upstream_ms", upstream.0);
+        }
+        line.millis("end_to_end_ms", self.now.since(self.arrived).0);
+        if let Some(status) = fields.status {
+            line.number("status", status.into());
+        }
+        line.maybe_text("result_type", fields.result.map(ResultType::name));
+        if let Some(Told { code, message }) = &fields.error {
+            line.key("error");
+            line.object(|line| {
+                if let Some(code) = code {
+                    line.signed("code", *code);
+                }
+                line.text("message", message);
+            });
+        }
+        line.finished()
     }
 }
 
@@ -159,7 +195,7 @@ pub fn of_call(exchange: &Exchange, result: ResultType, ledger: &Ledger, frame: 
     let tried = |attempt: &Attempt| Tried {
         channel: catalog.channel(attempt.channel).map_or("", Channel::id),
         outcome: attempt.outcome(),
-        ms: millis(attempt.latency.0),
+        took: attempt.latency,
     };
     let attempts: Vec<Tried<'_>> = exchange.all_attempts().map(tried).collect();
     let error = exchange.error.as_deref().map(|error| {
@@ -168,8 +204,8 @@ pub fn of_call(exchange: &Exchange, result: ResultType, ledger: &Ledger, frame: 
         frame.told(code, &mask::masked(&message, channels))
     });
     let ask = &exchange.ask;
-    finished(&Line {
-        request_id: Some(crate::meta::request_id(exchange)),
+    frame.line(&Fields {
+        request_id: Some(exchange.request_id),
         origin: ask.target.probe.then_some("system"),
         profile: catalog.profile(ask.target.profile).map(|profile| profile.id()),
         chain: catalog.chain(exchange.plan.chain).map(|chain| chain.id()),
@@ -184,15 +220,15 @@ pub fn of_call(exchange: &Exchange, result: ResultType, ledger: &Ledger, frame: 
         transport: last.and_then(|attempt| catalog.channel(attempt.channel)).map(|channel| channel.transport().name()),
         circuit_breaker_state: last
             .map(|attempt| ledger.breaker_state_for(&exchange.plan, attempt.channel, frame.now.at).name()),
-        selection_us: Some(exchange.selection.0),
-        upstream_ms: last.map(|attempt| millis(attempt.latency.0)),
+        selection: Some(exchange.selection),
+        upstream: last.map(|attempt| attempt.latency),
         status: match result {
             ResultType::Cancelled => None,
             ResultType::Result | ResultType::Error => Some(if ask.notification { 204 } else { 200 }),
         },
-        result_type: Some(result),
+        result: Some(result),
         error,
-        ..frame.line()
+        ..Fields::default()
     })
 }
 
@@ -204,10 +240,13 @@ pub fn of_batch(batch: &Batch, result: ResultType, ledger: &Ledger, frame: &Fram
     let channel = last.and_then(|last| catalog.channel(last.channel));
     let error = batch.end.error.as_deref().map(|error| {
         let (code, message) = read_error(error);
-        frame.told(code, &mask::masked(&message, catalog.channels().map(|(_, channel)| channel)))
+        // Which of them it asked is not kept; it asked no others.
+        let chain = catalog.chain(batch.target.chain).into_iter();
+        let channels = chain.flat_map(|chain| chain.providers()).flat_map(Provider::channels);
+        frame.told(code, &mask::masked(&message, channels.filter_map(|channel| catalog.channel(*channel))))
     });
-    finished(&Line {
-        request_id: Some(format!("{:016x}", batch.request_id)),
+    frame.line(&Fields {
+        request_id: Some(batch.request_id),
         profile: catalog.profile(batch.target.profile).map(|profile| profile.id()),
         chain: catalog.chain(batch.target.chain).map(|chain| chain.id()),
         method: Some("batch"),
@@ -219,25 +258,25 @@ pub fn of_batch(batch: &Batch, result: ResultType, ledger: &Ledger, frame: &Fram
         retries: Some(batch.retries),
         transport: channel.map(|channel| channel.transport().name()),
         circuit_breaker_state: last.map(|last| ledger.breaker_state_for(&last.plan, last.channel, frame.now.at).name()),
-        selection_us: Some(batch.selection.0),
-        upstream_ms: last.map(|last| millis(last.latency.0)),
+        selection: Some(batch.selection),
+        upstream: last.map(|last| last.latency),
         status: batch.end.status,
-        result_type: Some(result),
+        result: Some(result),
         error,
-        ..frame.line()
+        ..Fields::default()
     })
 }
 
 /// The line of a request that was answered without a provider.
 #[must_use]
 pub fn of_own(own: &Own, frame: &Frame<'_>) -> Vec<u8> {
-    finished(&Line {
+    frame.line(&Fields {
         path: Some(cut(&own.path, MOST_PATH_CHARS)),
         method: own.method.as_deref().map(|method| cut(method, MOST_METHOD_CHARS)),
         status: Some(own.status),
-        result_type: Some(if own.error.is_some() { ResultType::Error } else { ResultType::Result }),
+        result: Some(if own.error.is_some() { ResultType::Error } else { ResultType::Result }),
         error: own.error.as_ref().map(|(code, message)| frame.told(Some(*code), message)),
-        ..frame.line()
+        ..Fields::default()
     })
 }
 
@@ -249,58 +288,29 @@ pub fn digest(params: &str) -> String {
     Sha256::digest(params).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
-fn finished(line: &Line<'_>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(768);
-    if serde_json::to_writer(&mut bytes, line).is_err() {
-        bytes.clear();
-    }
-    bytes.push(b'\n');
-    bytes
-}
-
 /// Code and message of an error object, or of a reply with one.
 fn read_error(raw: &[u8]) -> (Option<i64>, String) {
     #[derive(Deserialize)]
     struct Object {
-        error: Option<Fields>,
+        error: Option<Body>,
         #[serde(flatten)]
-        own: Fields,
+        own: Body,
     }
     #[derive(Deserialize)]
-    struct Fields {
+    struct Body {
         code: Option<serde_json::Value>,
         message: Option<serde_json::Value>,
     }
     let Ok(Object { error, own }) = serde_json::from_slice::<Object>(raw) else {
         return (None, "an error that does not read".to_owned());
     };
-    let Fields { code, message } = error.unwrap_or(own);
+    let Body { code, message } = error.unwrap_or(own);
     let message = message.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
     (code.as_ref().and_then(serde_json::Value::as_i64), message.to_owned())
 }
 
 fn cut(text: &str, most: usize) -> &str {
     text.char_indices().nth(most).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
-}
-
-fn millis(micros: u64) -> f64 {
-    micros as f64 / 1_000.0
-}
-
-/// A time as RFC 3339 has it, in UTC.
-fn utc(wall_ms: u64) -> String {
-    let (days, of_day) = (wall_ms / 86_400_000, wall_ms % 86_400_000);
-    // Days are counted from the first of March of the year 0, so that leap days come last: H. Hinnant's `civil_from_days`.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1_000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", of_day % 1_000)
 }
 
 /// Whether a request that ended so is in the log.
@@ -311,18 +321,6 @@ pub(crate) fn is_logged(catalog: &Catalog, failed: bool, drawn: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_written_as_rfc_3339() {
-        for (wall_ms, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (1_767_225_599_001, "2025-12-31T23:59:59.001Z"),
-        ] {
-            assert_eq!(utc(wall_ms), text);
-        }
-    }
 
     #[test]
     fn a_digest_is_the_sha_256_of_the_raw_params() {

@@ -1,5 +1,6 @@
 //! DOWN and UP against a fake Envoy: one request, its attempts, what the client gets.
 
+mod counts;
 mod log;
 mod probes;
 mod writes;

@@ -132,6 +132,7 @@ impl<H: Host> Down<H> {
         worker.stats().count(Counter::Attempts);
         if again {
             worker.stats().count(Counter::Failovers);
+            worker.ledger().failed_over(&part.plan);
             batch.retries += 1;
         }
         let begun = worker.ledger().begin(&part.candidate, &part.plan, now.at);

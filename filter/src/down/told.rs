@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use lasso_jsonrpc::error::RpcError;
 use lasso_routing::Catalog;
+use lasso_routing::report::Stage;
 
 use super::Down;
 use super::batch::Batch;
@@ -39,14 +40,33 @@ impl<H: Host> Down<H> {
         self.done();
         match std::mem::replace(&mut self.ending, Ending::Open) {
             Ending::Open => {}
-            Ending::Call(exchange) => self.tell_call(&exchange.borrow()),
-            Ending::Batch(batch) => self.tell_batch(&batch),
+            Ending::Call(exchange) => {
+                let stage = stage_of(&exchange.borrow());
+                self.reached(stage);
+                self.tell_call(&exchange.borrow());
+            }
+            Ending::Batch(batch) => {
+                let result = result_of(&batch);
+                self.reached(match result {
+                    ResultType::Result => Stage::Answered,
+                    ResultType::Error => Stage::Failed,
+                    ResultType::Cancelled => Stage::Cancelled,
+                });
+                self.tell_batch(&batch, result);
+            }
             Ending::Own(own) => {
                 let catalog = self.worker.borrow().catalog();
                 if let Some(catalog) = catalog {
                     self.write(&catalog, |frame, _| record::of_own(&own, frame));
                 }
             }
+        }
+    }
+
+    /// The request ended for the client; told once.
+    pub(super) fn reached(&mut self, stage: Stage) {
+        if let Some(started) = self.started.take() {
+            self.worker.borrow_mut().ledger().ended(&started, stage);
         }
     }
 
@@ -70,12 +90,7 @@ impl<H: Host> Down<H> {
         }
     }
 
-    fn tell_batch(&self, batch: &Batch) {
-        let result = match batch.end.status {
-            None => ResultType::Cancelled,
-            Some(_) if batch.end.failed > 0 => ResultType::Error,
-            Some(_) => ResultType::Result,
-        };
+    fn tell_batch(&self, batch: &Batch, result: ResultType) {
         let (answered, asked) = (result == ResultType::Result, batch.target.include_meta.wanted());
         if self.worker.borrow_mut().wants_decision(answered, asked)
             && let Some(decision) = decision::of_batch(batch, answered, self.host.now())
@@ -117,5 +132,22 @@ impl<H: Host> Down<H> {
     fn note(&mut self, status: u32, error: Option<(i64, String)>, client: &Client, method: Option<&str>) {
         let path = client.path_without_query().to_owned();
         self.ending = Ending::Own(Box::new(Own { status, error, path, method: method.map(str::to_owned) }));
+    }
+}
+
+/// How a call ended for its client. A provider's error is an answer.
+fn stage_of(exchange: &Exchange) -> Stage {
+    match (&exchange.fate, &exchange.error) {
+        (Fate::Passed | Fate::PassedAsOk | Fate::Replaced(_), _) => Stage::Answered,
+        (Fate::Open, Some(_)) => Stage::Failed,
+        (Fate::Open, None) => Stage::Cancelled,
+    }
+}
+
+fn result_of(batch: &Batch) -> ResultType {
+    match batch.end.status {
+        None => ResultType::Cancelled,
+        Some(_) if batch.end.failed > 0 => ResultType::Error,
+        Some(_) => ResultType::Result,
     }
 }

@@ -167,6 +167,26 @@ fn a_batch_is_one_line() {
 }
 
 #[test]
+fn the_secrets_of_every_channel_that_a_batch_may_have_asked_are_masked() {
+    let item = |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": "eth_gasPrice"});
+    let mut request = request(0.0, "/rpc/ethereum", &json!([item(1), item(2)]).to_string());
+    request.send();
+    // a answers one item and fails the other, which b answers in the words of everybody.
+    let said = |id: u32, code: i64| json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": "execution reverted: /v2/a-key /v2/b-key"}});
+    let mut replied = |token: u32, replies: Value| {
+        request.envoy.respond("200", &replies.to_string());
+        request.down.dispatched(token, true, replies.to_string().len());
+    };
+    replied(
+        1,
+        json!([{"jsonrpc": "2.0", "id": 0, "result": "0x1"}, {"jsonrpc": "2.0", "id": 1, "error": {"code": -32603, "message": "internal error"}}]),
+    );
+    replied(2, json!([said(0, 3)]));
+    let line = request.line();
+    assert_eq!(line["error"], json!({"code": 3, "message": "execution reverted: *** ***"}), "{line}");
+}
+
+#[test]
 fn nothing_is_prepared_where_nobody_reads_it() {
     let mut request = Request::with(worker(), "/rpc/ethereum", CALL);
     request.send();
