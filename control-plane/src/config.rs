@@ -29,7 +29,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub(crate) use advice::advice;
-use lasso_routing::catalog::spec::{BreakerSpec, CapabilitiesSpec, CostSpec, MethodRulesSpec, RequestLogSpec};
+use lasso_routing::catalog::spec::{
+    BreakerSpec, CapabilitiesSpec, CostSpec, MethodRulesSpec, RequestLogSpec, TransportSpec,
+};
+use lasso_routing::time::Millis;
 
 pub(crate) use env::Lookup;
 pub(crate) use files::files_at;
@@ -47,6 +50,7 @@ pub(crate) use tree::{Content, parse};
 pub(crate) struct Config {
     pub(crate) listen_rpc: SocketAddr,
     pub(crate) listen_xds: SocketAddr,
+    pub(crate) listen_hub: SocketAddr,
     pub(crate) listen_http: SocketAddr,
     /// Empty while nobody said.
     pub(crate) region: String,
@@ -54,6 +58,9 @@ pub(crate) struct Config {
     /// `None`: nothing survives a restart.
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) probe_via: ProbeVia,
+    /// `host:port` of an Envoy listener for clients, where the hub sends calls.
+    pub(crate) calls_via: String,
+    pub(crate) hub: Hub,
     /// `None` while nobody said.
     pub(crate) workers: Option<u32>,
     pub(crate) max_batch: u32,
@@ -73,6 +80,17 @@ pub(crate) enum ProbeVia {
     Named(String),
     /// Past Envoy.
     Direct,
+}
+
+/// How much the hub holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hub {
+    /// Clients' sockets.
+    pub(crate) max_sockets: u32,
+    /// Subscriptions of one of them.
+    pub(crate) max_subscriptions: u32,
+    /// Sockets to each provider for calls.
+    pub(crate) ws_sockets: u32,
 }
 
 #[derive(Debug)]
@@ -96,15 +114,33 @@ pub(crate) struct Chain {
     pub(crate) breaker: BreakerSpec,
     /// Whether a part of `breaker` was written, default or not.
     pub(crate) sets_breaker: bool,
+    pub(crate) subscriptions: Subscriptions,
     /// Only those that can be used.
     pub(crate) providers: Vec<Provider>,
+}
+
+/// How subscriptions of a chain are kept whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subscriptions {
+    /// Whether gaps are filled.
+    pub(crate) fill: bool,
+    pub(crate) max_fill_blocks: u32,
+    pub(crate) fill_timeout: Millis,
+    pub(crate) subscribe_timeout: Millis,
+    /// `None`: by the block time.
+    pub(crate) stale_after: Option<Millis>,
+    pub(crate) linger: Millis,
 }
 
 #[derive(Debug)]
 pub(crate) struct Provider {
     pub(crate) id: String,
     pub(crate) location: Location,
-    /// Names in lower case, sorted. Secrets.
+    /// Where it answers over WebSocket.
+    pub(crate) ws: Option<Location>,
+    /// Kinds of `eth_subscribe` that it serves there.
+    pub(crate) subscriptions: Vec<String>,
+    /// Names in lower case, sorted; the same over both transports. Secrets.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) priority: u32,
     pub(crate) cost: Option<CostSpec>,
@@ -115,9 +151,18 @@ pub(crate) struct Provider {
 
 impl Provider {
     /// What makes a channel one: the same in two profiles is shared. The chain id is part of it: one URL that serves two chains has two
-    /// heads.
-    pub(crate) fn physical(&self, chain: &Chain) -> String {
-        format!("{:?}", (chain.chain_id, &self.location, &self.headers))
+    /// heads. `None`: it has no channel over that transport.
+    pub(crate) fn physical(&self, chain: &Chain, transport: TransportSpec) -> Option<String> {
+        let location = self.location_over(transport)?;
+        Some(format!("{:?}", (chain.chain_id, transport, location, &self.headers)))
+    }
+
+    /// Where it is over that transport, if it is.
+    pub(crate) const fn location_over(&self, transport: TransportSpec) -> Option<&Location> {
+        match transport {
+            TransportSpec::Http => Some(&self.location),
+            TransportSpec::Ws => self.ws.as_ref(),
+        }
     }
 }
 

@@ -10,9 +10,9 @@ mod log;
 mod notice;
 mod payload;
 pub(crate) mod relay;
+mod sockets;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -21,7 +21,10 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::broadcast;
 use utoipa::ToSchema;
 
+use crate::http::facts::Queue;
+use crate::queue::Meter;
 pub(crate) use payload::*;
+pub(crate) use sockets::*;
 
 /// Events that a subscriber may be behind.
 pub(crate) const KEPT: usize = 1_024;
@@ -54,6 +57,23 @@ pub(crate) enum Event {
     EnvoyConnected(NodeOnly),
     EnvoyDisconnected(NodeOnly),
     TaskRestarted(TaskRestarted),
+    /// To a provider.
+    SocketUp(ChannelOnly),
+    SocketDown(SocketDown),
+    ChannelConnected(ChannelConnected),
+    FeedUp(FeedOn),
+    FeedDown(FeedDown),
+    FeedLost(FeedLost),
+    FeedFailedOver(FeedFailedOver),
+    GapFilled(GapFilled),
+    Reorg(Reorg),
+    ContinuityLost(ContinuityLost),
+    /// A channel lost events; they were fetched, and the feed moved.
+    EventsMissed(FeedOn),
+    /// A channel does not have a kind; it is not asked for it for a while.
+    KindRefused(FeedOn),
+    /// A channel sent events that cannot be read.
+    EventsMalformed(FeedOn),
     /// To one subscriber only, in place of what it missed.
     Skipped(Skipped),
 }
@@ -82,6 +102,19 @@ impl Event {
             Self::EnvoyConnected(_) => "envoy_connected",
             Self::EnvoyDisconnected(_) => "envoy_disconnected",
             Self::TaskRestarted(_) => "task_restarted",
+            Self::SocketUp(_) => "socket_up",
+            Self::SocketDown(_) => "socket_down",
+            Self::ChannelConnected(_) => "channel_connected",
+            Self::FeedUp(_) => "feed_up",
+            Self::FeedDown(_) => "feed_down",
+            Self::FeedLost(_) => "feed_lost",
+            Self::FeedFailedOver(_) => "feed_failed_over",
+            Self::GapFilled(_) => "gap_filled",
+            Self::Reorg(_) => "reorg",
+            Self::ContinuityLost(_) => "continuity_lost",
+            Self::EventsMissed(_) => "events_missed",
+            Self::KindRefused(_) => "kind_refused",
+            Self::EventsMalformed(_) => "events_malformed",
             Self::Skipped(_) => "skipped",
         }
     }
@@ -106,12 +139,12 @@ pub(crate) struct Told {
 pub(crate) struct Bus {
     sender: broadcast::Sender<Arc<Told>>,
     region: Arc<str>,
-    skipped: Arc<AtomicU64>,
+    meter: Meter,
 }
 
 impl Bus {
     pub(crate) fn new(region: &str) -> Self {
-        Self { sender: broadcast::Sender::new(KEPT), region: region.into(), skipped: Arc::default() }
+        Self { sender: broadcast::Sender::new(KEPT), region: region.into(), meter: Meter::default() }
     }
 
     pub(crate) fn region(&self) -> &Arc<str> {
@@ -123,6 +156,7 @@ impl Bus {
         log::line(&event, &self.region);
         // Nobody listens: the log has it.
         let _ = self.sender.send(Arc::new(self.told(event)));
+        self.meter.seen(self.sender.len());
     }
 
     /// Hears what is told from now on.
@@ -132,7 +166,12 @@ impl Bus {
 
     /// Events that slow subscribers did not get, since the start.
     pub(crate) fn skipped(&self) -> u64 {
-        self.skipped.load(Ordering::Relaxed)
+        self.queue().dropped
+    }
+
+    /// What the slowest subscriber has not heard yet.
+    pub(crate) fn queue(&self) -> Queue {
+        self.meter.shown("events", self.sender.len() as u64, KEPT as u64)
     }
 
     fn told(&self, event: Event) -> Told {
@@ -153,7 +192,7 @@ impl Subscriber {
         match self.receiver.recv().await {
             Ok(told) => Some(told),
             Err(broadcast::error::RecvError::Lagged(count)) => {
-                self.bus.skipped.fetch_add(count, Ordering::Relaxed);
+                self.bus.meter.dropped(count);
                 Some(Arc::new(self.bus.told(Event::Skipped(Skipped { count }))))
             }
             Err(broadcast::error::RecvError::Closed) => None,

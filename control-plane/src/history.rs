@@ -26,11 +26,12 @@ mod wall;
 
 use std::path::{Path, PathBuf};
 
-use lasso_routing::catalog::spec::ProbeToken;
+use lasso_routing::catalog::spec::Token;
 use lasso_routing::fleet::saved::{SavedChannels, SavedEvidence};
 use lasso_routing::time::Millis;
 use tracing::{info, warn};
 
+use crate::compile::Tokens;
 use cell::Minute;
 use data_dir::{DataDir, Refusal};
 use disk::{Disk, Saved};
@@ -63,8 +64,8 @@ pub(crate) struct Restored {
 pub(crate) struct Kept {
     /// `None` without a `data_dir`, or in a fresh one.
     pub(crate) restored: Option<Restored>,
-    /// The same in every start with the same `data_dir`.
-    pub(crate) probe_token: ProbeToken,
+    /// By which filters know probes, and the hub Envoys. The same in every start with the same `data_dir`.
+    pub(crate) tokens: Tokens,
     /// Where the store and the recorder give what is to be kept. `None` without a `data_dir`.
     pub(crate) keeper: Option<Keeper>,
     /// To be stopped last, when nothing more comes.
@@ -79,20 +80,21 @@ impl Kept {
     pub(crate) fn open(data_dir: Option<&Path>, pace: Pace) -> anyhow::Result<Self> {
         let Some(path) = data_dir else {
             warn!("no data_dir (LASSO_DATA_DIR): breakers, marks, evidence and history do not survive a restart");
-            let probe_token = fresh_token()?;
-            return Ok(Self { restored: None, probe_token, keeper: None, writer: None, day: Vec::new(), file: None });
+            let tokens = Tokens { probe: fresh_token()?, hub: fresh_token()? };
+            return Ok(Self { restored: None, tokens, keeper: None, writer: None, day: Vec::new(), file: None });
         };
         let directory = DataDir::take(path)?;
         let mut disk = directory.open()?;
         let now = now_ms();
         let restored = restored(&disk, now)?;
-        let probe_token = probe_token(&mut disk, now)?;
+        let probe = token(&mut disk, Saved::ProbeToken, now)?;
+        let tokens = Tokens { probe, hub: token(&mut disk, Saved::HubToken, now)? };
         let day = disk.minutes(now / 60_000 - detail::KEPT_MINUTES.min(now / 60_000)).map_err(Refusal::from)?;
         let ago = restored.as_ref().map(|restored| restored.ago.0);
         info!(data_dir = %path.display(), restored_ms_ago = ago, minutes = day.len(), "kept from before");
         let file = Some(directory.file());
         let (keeper, writer) = Writer::start(directory, disk, pace)?;
-        Ok(Self { restored, probe_token, keeper: Some(keeper), writer: Some(writer), day, file })
+        Ok(Self { restored, tokens, keeper: Some(keeper), writer: Some(writer), day, file })
     }
 }
 
@@ -120,19 +122,19 @@ fn as_of(mut saved: SavedChannels, later: u64) -> SavedChannels {
     saved
 }
 
-fn probe_token(disk: &mut Disk, now: u64) -> anyhow::Result<ProbeToken> {
-    if let Some((token, _)) = disk.saved::<ProbeToken>(Saved::ProbeToken).map_err(Refusal::from)? {
+fn token(disk: &mut Disk, what: Saved, now: u64) -> anyhow::Result<Token> {
+    if let Some((token, _)) = disk.saved::<Token>(what).map_err(Refusal::from)? {
         return Ok(token);
     }
     let token = fresh_token()?;
-    disk.save(Saved::ProbeToken, &token, now).map_err(Refusal::from)?;
+    disk.save(what, &token, now).map_err(Refusal::from)?;
     Ok(token)
 }
 
-fn fresh_token() -> anyhow::Result<ProbeToken> {
+fn fresh_token() -> anyhow::Result<Token> {
     let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for the probe token: {error}"))?;
-    Ok(ProbeToken::from(random))
+    getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness for a token: {error}"))?;
+    Ok(Token::from(random))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod admin;
 mod connections;
 pub(crate) mod facts;
+mod feeds;
 mod fleet;
 pub(crate) mod guard;
 mod live;
@@ -89,7 +90,7 @@ pub(crate) async fn serve(
 }
 
 /// Every route. The OpenAPI document has the same ones.
-fn routes() -> [(&'static str, MethodRouter<Api>); 18] {
+fn routes() -> [(&'static str, MethodRouter<Api>); 19] {
     [
         ("/metrics", get(process::metrics)),
         ("/api/admin/breakers/{*path}", post(admin::breaker)),
@@ -100,6 +101,7 @@ fn routes() -> [(&'static str, MethodRouter<Api>); 18] {
         ("/api/config", get(process::config)),
         ("/api/envoys", get(process::envoys)),
         ("/api/events", get(live::events)),
+        ("/api/feeds", get(feeds::feeds)),
         ("/api/heads/{chain}", get(fleet::heads)),
         ("/api/health", get(process::health)),
         ("/api/history", get(past::history)),

@@ -13,9 +13,11 @@ mod config;
 mod events;
 mod history;
 mod http;
+mod hub;
 mod metrics;
 mod notice;
 mod probe;
+mod queue;
 mod reload;
 mod serve;
 mod store;
@@ -23,6 +25,7 @@ mod supervise;
 mod sync;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod xds;
 mod yaml;
 
@@ -61,7 +64,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             for warning in &loaded.warnings {
                 warn(warning)?;
             }
-            let deployment = deployment(&loaded, &Names::default())?;
+            // It may run without a control plane, and ws channels are nothing without its hub.
+            let deployment = deployment(&loaded, &Names::default())?.without_sockets()?;
             let site = site.site(&loaded.config, &environment)?;
             if !site.filter.is_file() {
                 warn(&format!("no filter at {} here; Envoy must find it there", site.filter.display()))?;

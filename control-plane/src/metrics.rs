@@ -9,6 +9,7 @@
 #[cfg(test)]
 mod dashboards;
 mod evidence;
+mod hub;
 mod page;
 mod reference;
 mod table;
@@ -17,9 +18,11 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lasso_hub::FeedRow;
 use lasso_jsonrpc::method::MethodClass;
 use lasso_routing::fleet::event::{Health, Manual};
 use lasso_routing::fleet::view::{Availability, ChannelStatus, Totals, View};
+use lasso_routing::report::{Selection, Stage};
 use lasso_routing::table::BreakerView;
 
 use crate::http::facts::{ConfigFacts, Counters, NodeConfig};
@@ -43,6 +46,7 @@ pub(crate) struct Sources<'a> {
     /// Who listens to events.
     pub(crate) viewers: usize,
     pub(crate) region: &'a str,
+    pub(crate) feeds: &'a [FeedRow],
 }
 
 /// Makes pages.
@@ -60,6 +64,7 @@ impl Metrics {
         page.one(&of::STORE_UP, &[], u64::from(sources.view.is_some()));
         config(&mut page, sources.config, sources.counters);
         shell(&mut page, sources);
+        hub::write(&mut page, sources.counters, sources.feeds);
         if let Some(view) = sources.view {
             channels(&mut page, view);
             chains(&mut page, view);
@@ -117,6 +122,8 @@ fn channels(page: &mut Page, view: &View) {
     page.all(&of::BREAKER_OPENINGS, each(|status| status.openings.into()));
     page.all(&of::BREAKER_MANUAL, each(|status| manual(status.manual)));
     page.all(&of::BARRED, each(|status| status.barred.is_some().into()));
+    let connected = view.channels.iter().filter_map(|status| Some(([&*status.channel], u64::from(status.connected?))));
+    page.all(&of::CONNECTED, connected);
     page.all(&of::HEALTH, each(|status| health(status.health)));
     page.all(&of::AVAILABILITY, each(|status| availability(status.availability)));
     let marks = view.channels.iter();
@@ -138,6 +145,20 @@ fn chains(page: &mut Page, view: &View) {
             counts.sample(&[&chain.profile, &chain.chain, state.name()], count as u64);
         }
     }
+    let started = view.chains.iter().map(|it| ([&*it.profile, &*it.chain], it.request_count(Stage::Started)));
+    page.all(&of::REQUESTS_STARTED, started);
+    let mut ended = page.metric(&of::REQUESTS_ENDED);
+    for chain in &view.chains {
+        for stage in Stage::ALL.into_iter().filter(|stage| *stage != Stage::Started) {
+            ended.sample(&[&chain.profile, &chain.chain, stage.name()], chain.request_count(stage));
+        }
+    }
+    let mut selections = page.metric(&of::SELECTIONS);
+    for chain in &view.chains {
+        for (selection, count) in Selection::ALL.iter().zip(chain.selections) {
+            selections.sample(&[&chain.profile, &chain.chain, selection.name()], count);
+        }
+    }
 }
 
 fn fleet(page: &mut Page, view: &View, nodes: &[NodeConfig]) {
@@ -155,6 +176,7 @@ fn fleet(page: &mut Page, view: &View, nodes: &[NodeConfig]) {
     dropped.sample(&["attempts"], view.nodes.iter().map(|node| node.dropped.coarsened).sum::<u64>());
     dropped.sample(&["decisions"], view.nodes.iter().map(|node| node.dropped.decisions).sum::<u64>());
     dropped.sample(&["lessons"], view.nodes.iter().map(|node| node.dropped.lessons).sum::<u64>());
+    dropped.sample(&["lost"], view.nodes.iter().map(|node| node.dropped.lost).sum::<u64>());
     let Totals { reports, repeated, attempts, tables, cells, trials, explorations, refused, unknown } = view.totals;
     page.one(&of::REPORTS, &[], reports);
     page.one(&of::REPORTS_REPEATED, &[], repeated);

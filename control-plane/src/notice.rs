@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 use crate::xds::snapshot::ResourceType;
 
 /// Notices that wait for the slowest listener.
-const MOST_WAITING: usize = 1_024;
+pub(crate) const MOST_WAITING: usize = 1_024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
@@ -41,6 +41,11 @@ impl Notices {
     /// Everything from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Notice> {
         self.0.subscribe()
+    }
+
+    /// What waits for the slowest listener.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.len()
     }
 
     pub(crate) fn tell(&self, notice: Notice) {

@@ -12,11 +12,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use crate::compile::names::{Identity, Names};
+use crate::http::facts::Queue;
 use crate::notice::{Notice, Notices};
+use crate::queue::{Meter, waiting};
+use crate::supervise::Supervisor;
 pub(crate) use loader::{Current, Loader};
 
 /// Orders that wait.
@@ -75,12 +78,15 @@ enum Order {
     Read(Cause, Option<oneshot::Sender<Result<Summary, String>>>),
     /// An Envoy has clusters by these names that lead there.
     Taken(Vec<(String, Identity)>),
+    #[cfg(test)]
+    Panic,
 }
 
 /// The way to ask for a reload, and to what is in effect. Clones are the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Reload {
     orders: mpsc::Sender<Order>,
+    meter: Meter,
     current: watch::Receiver<Arc<Current>>,
     refused: watch::Receiver<Option<Arc<Refused>>>,
 }
@@ -90,17 +96,18 @@ impl Reload {
     pub(crate) fn new(loader: Loader, first: Current, notices: Notices) -> (Self, Reloader) {
         let (orders, inbox) = mpsc::channel(MOST_WAITING);
         let (current, refused) = (watch::Sender::new(Arc::new(first)), watch::Sender::new(None));
-        let handle = Self { orders, current: current.subscribe(), refused: refused.subscribe() };
+        let meter = Meter::default();
+        let handle = Self { orders, meter: meter.clone(), current: current.subscribe(), refused: refused.subscribe() };
         let names = Names::default().after(&current.borrow().deployment);
-        (handle, Reloader { loader: Arc::new(loader), names, inbox, current, refused, notices })
+        (handle, Reloader { loader: Arc::new(loader), names, inbox, meter, current, refused, notices })
     }
 
     /// Reads the configuration now. The error is every mistake in it.
     pub(crate) async fn now(&self, cause: Cause) -> Result<Summary, String> {
         let (reply, replied) = oneshot::channel();
-        let gone = || "`lasso serve` is stopping".to_owned();
-        self.orders.send(Order::Read(cause, Some(reply))).await.map_err(|_| gone())?;
-        replied.await.map_err(|_| gone())?
+        let gone = "`lasso serve` is stopping";
+        self.orders.send(Order::Read(cause, Some(reply))).await.map_err(|_| gone.to_owned())?;
+        replied.await.map_err(|_| "it was not read to its end; ask again".to_owned())?
     }
 
     /// What is in effect, and every change of it.
@@ -111,6 +118,11 @@ impl Reload {
     /// Why the configuration that is there is not in effect; nothing while it is.
     pub(crate) fn refused(&self) -> watch::Receiver<Option<Arc<Refused>>> {
         self.refused.clone()
+    }
+
+    /// Orders that wait. Who finds no room waits.
+    pub(crate) fn queue(&self) -> Queue {
+        self.meter.shown("reload_orders", waiting(&self.orders) as u64, MOST_WAITING as u64)
     }
 
     /// An Envoy has clusters by these names that lead elsewhere: the configuration's own need others.
@@ -126,33 +138,45 @@ pub(crate) struct Reloader {
     loader: Arc<Loader>,
     names: Names,
     inbox: mpsc::Receiver<Order>,
+    meter: Meter,
     current: watch::Sender<Arc<Current>>,
     refused: watch::Sender<Option<Arc<Refused>>>,
     notices: Notices,
 }
 
 impl Reloader {
-    /// Works until `drain` turns true. The handle is for the one who watches the file.
-    pub(crate) async fn run(mut self, handle: Reload, mut drain: watch::Receiver<bool>) {
-        let watching = tokio::spawn(watcher::watch(self.loader.path().to_owned(), handle.orders));
-        loop {
-            let order = tokio::select! {
-                _ = drain.wait_for(|drain| *drain) => break,
-                order = self.inbox.recv() => order,
-            };
+    /// Works until `drain` turns true, and watches the file; each is started again after a panic, with what was in effect before it.
+    pub(crate) async fn run(self, handle: Reload, supervisor: Supervisor, mut drain: watch::Receiver<bool>) {
+        let path = self.loader.path().to_owned();
+        let reloader = Arc::new(Mutex::new(self));
+        let work = || {
+            let reloader = Arc::clone(&reloader);
+            async move { reloader.lock().await.work().await }
+        };
+        let watch = || watcher::watch(path.clone(), handle.orders.clone());
+        tokio::select! {
+            _ = drain.wait_for(|drain| *drain) => {}
+            () = supervisor.keep_up("reload", work) => {}
+            () = supervisor.keep_up("watch", watch) => {}
+        }
+    }
+
+    async fn work(&mut self) {
+        while let Some(order) = self.inbox.recv().await {
+            self.meter.seen(self.inbox.len() + 1);
             match order {
-                Some(Order::Read(cause, reply)) => {
+                Order::Read(cause, reply) => {
                     let done = self.read(cause).await;
                     if let Some(reply) = reply {
                         // Who asked may be gone.
                         let _ = reply.send(done);
                     }
                 }
-                Some(Order::Taken(clusters)) => self.rename(clusters).await,
-                None => break,
+                Order::Taken(clusters) => self.rename(clusters).await,
+                #[cfg(test)]
+                Order::Panic => panic!("as the test asked"),
             }
         }
-        watching.abort();
     }
 
     async fn read(&mut self, cause: Cause) -> Result<Summary, String> {

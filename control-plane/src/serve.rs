@@ -1,15 +1,17 @@
 //! `lasso serve`.
 //!
 //! Duty: listen, start every task, and end them all on one signal.
-//! Invariant: it listens only once everything it will serve is encoded; logs go to standard error as JSON and hold no secrets.
+//! Invariant: the API listens first, and says what is missing; Envoys are served only once everything they get is encoded. Logs go to standard error as JSON and hold no secrets.
 //! Leaves to others: the streams (`xds::service`), another configuration (`reload`).
 
 pub(crate) mod api;
 mod facts;
 mod fleet;
 mod logging;
+pub(crate) mod readiness;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -18,17 +20,24 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{info, warn};
 
 use crate::history::{Kept, Pace};
+use crate::hub;
 use crate::notice::Notices;
 use crate::reload::{Cause, Current, Loader, Reload, Reloader};
 use crate::supervise::Supervisor;
 use crate::sync::SyncService;
 use crate::xds::nodes::Nodes;
 use crate::xds::service::Ads;
+use api::Front;
+use readiness::{ADS, CONFIGURATION, HUB, Readiness, STORE, SYNC};
+
+/// The hub says that it needs less.
+const FAREWELL: Duration = Duration::from_secs(12);
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(loader: Loader, first: Current) -> anyhow::Result<()> {
@@ -42,27 +51,41 @@ pub(crate) fn serve(loader: Loader, first: Current) -> anyhow::Result<()> {
     for key in &first.loaded.not_in_effect {
         warn!(key, "set, and not in effect yet");
     }
-    let mut kept = Kept::open(first.loaded.config.data_dir.as_deref(), Pace::default())?;
-    let (loader, first) = loader.with_probe_token(kept.probe_token.clone(), &first)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut writer = None;
     let ended = runtime.block_on(async {
+        let stop = stop_signal()?;
+        let (http, first) = (first.loaded.config.listen_http, Arc::new(first));
+        let token = api::token();
+        let front = Front::open(http, Arc::clone(&first), token.as_deref()).await?;
+        info!(address = %front.address, token = token.is_some(), "serving the API");
+        let data_dir = first.loaded.config.data_dir.clone();
+        // It may take a while, and whoever asks meanwhile is answered.
+        let mut kept = tokio::task::spawn_blocking(move || Kept::open(data_dir.as_deref(), Pace::default())).await??;
+        writer = kept.writer.take();
+        let (loader, first) = loader.with_tokens(kept.tokens.clone(), &first)?;
         let address = first.loaded.config.listen_xds;
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("listen.xds: cannot listen on {address}"))?;
         let (generation, channels) = (first.generation.clone(), first.deployment.clusters.len());
         info!(%address, generation, channels, "serving xds");
-        let stop = stop_signal()?;
-        let (mut running, reloader) = Running::new(loader, first);
+        let (mut running, reloader) = Running::new(loader, first, front.drain.clone());
         running.start(reloader)?;
+        front.readiness.has(CONFIGURATION);
         running.tasks.spawn(log.follow(running.reload.current()));
         let fleet = fleet::start(&mut running, &mut kept).await?;
-        let http = running.reload.current().borrow().loaded.config.listen_http;
-        api::start(&mut running, http, api::token().as_deref(), &fleet).await?;
-        running.serve(listener, Some(fleet.sync), stop).await
+        let sockets = hub::listen(running.reload.current().borrow().loaded.config.listen_hub).await?;
+        let hub = hub::start(&mut running, sockets, &fleet.store, &kept.tokens.hub)?;
+        front.start(&mut running, &fleet, &hub);
+        front.readiness.has(STORE);
+        front.readiness.has(HUB);
+        let served = running.serve(listener, Some(fleet.sync), &front.readiness, stop).await;
+        running.farewell().await;
+        served
     });
     // Every task has ended, so nothing more comes to be written.
     drop(runtime);
-    if let Some(writer) = kept.writer.take() {
+    if let Some(writer) = writer {
         writer.stop();
     }
     info!("stopped");
@@ -80,22 +103,31 @@ pub(crate) struct Running {
     pub(crate) drain: watch::Sender<bool>,
     /// They end with this struct.
     pub(crate) tasks: JoinSet<()>,
+    /// The hub, which has to take leave of its clients.
+    pub(crate) hub: JoinSet<()>,
 }
 
 impl Running {
-    pub(crate) fn new(loader: Loader, first: Current) -> (Self, Reloader) {
+    pub(crate) fn new(loader: Loader, first: Current, drain: watch::Sender<bool>) -> (Self, Reloader) {
         let notices = Notices::new();
         let (reload, reloader) = Reload::new(loader, first, notices.clone());
-        let (drain, _) = watch::channel(false);
         (
-            Self { reload, nodes: Nodes::new(), notices, supervisor: Supervisor::new(), drain, tasks: JoinSet::new() },
+            Self {
+                reload,
+                nodes: Nodes::new(),
+                notices,
+                supervisor: Supervisor::new(),
+                drain,
+                tasks: JoinSet::new(),
+                hub: JoinSet::new(),
+            },
             reloader,
         )
     }
 
     /// Starts every task; this is the place to add one.
     pub(crate) fn start(&mut self, reloader: Reloader) -> anyhow::Result<()> {
-        self.tasks.spawn(reloader.run(self.reload.clone(), self.drain.subscribe()));
+        self.tasks.spawn(reloader.run(self.reload.clone(), self.supervisor.clone(), self.drain.subscribe()));
         let mut hang_up = signal(SignalKind::hangup())?;
         let reload = self.reload.clone();
         self.tasks.spawn(async move {
@@ -107,15 +139,23 @@ impl Running {
         Ok(())
     }
 
+    /// Waits until the hub's clients know that it goes; what it waits for itself is bounded.
+    async fn farewell(&mut self) {
+        let leave = async { while self.hub.join_next().await.is_some() {} };
+        if timeout(FAREWELL, leave).await.is_err() {
+            warn!("clients' sockets were cut");
+        }
+    }
+
     /// Serves Envoys until `stop`; then everything is told to end.
     pub(crate) async fn serve(
         &self,
         listener: TcpListener,
         sync: Option<SyncService>,
+        readiness: &Readiness,
         stop: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
-        let drain = self.drain.subscribe();
-        let ads = Ads::new(self.reload.clone(), self.nodes.clone(), self.notices.clone(), drain);
+        let ads = Ads::new(self);
         let server = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(10)))
             .http2_keepalive_timeout(Some(Duration::from_secs(5)))
@@ -128,6 +168,9 @@ impl Running {
             // Streams end on this; a graceful server waits for them.
             self.drain.send_replace(true);
         };
+        // It is bound: who connects now is heard.
+        readiness.has(ADS);
+        readiness.has(SYNC);
         server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), drained).await?;
         Ok(())
     }

@@ -27,6 +27,8 @@ use lasso_routing::table::Table;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::history::{Keep, Restored};
+use crate::http::facts::Queue;
+use crate::queue::{Meter, waiting};
 use crate::supervise::Supervisor;
 use checkpoint::Checkpoint;
 use task::{Outlets, Task};
@@ -71,8 +73,17 @@ pub(crate) struct Store {
     catalog: Arc<watch::Sender<Arc<Catalog>>>,
     /// Numbers of streams; none is given twice, over all lives.
     workers: Arc<AtomicU64>,
-    /// The most messages that ever waited.
-    high_water: Arc<AtomicU64>,
+    meters: Meters,
+    orders: mpsc::Sender<Order>,
+}
+
+/// How full the queues around the task were.
+#[derive(Debug, Clone, Default)]
+struct Meters {
+    inbox: Meter,
+    /// Words that wait for streams, all of them.
+    words: Meter,
+    orders: Meter,
 }
 
 type Inbox = mpsc::Sender<Message>;
@@ -108,7 +119,7 @@ pub(crate) struct Place {
     worker: WorkerId,
     inbox: Inbox,
     words: mpsc::Receiver<Word>,
-    high_water: Arc<AtomicU64>,
+    meters: Meters,
 }
 
 impl Store {
@@ -124,9 +135,10 @@ impl Store {
             life,
             catalog: Arc::clone(&catalog),
             workers: Arc::new(AtomicU64::new(0)),
-            high_water: Arc::new(AtomicU64::new(0)),
+            meters: Meters::default(),
+            orders: orders.clone(),
         };
-        let outlets = Outlets { notices: setup.notices, orders, keep: setup.keep };
+        let outlets = Outlets { notices: setup.notices, orders, keep: setup.keep, meters: store.meters.clone() };
         let checkpoint = Arc::new(Checkpoint::new(setup.restored));
         let mut seed = setup.seed;
         let run = async move {
@@ -172,16 +184,23 @@ impl Store {
             let worker = WorkerId(self.workers.fetch_add(1, Ordering::Relaxed));
             let (words, heard) = mpsc::channel(WORDS);
             if inbox.send(Message::Join { worker, hello: hello.clone(), words }).await.is_ok() {
-                let high_water = Arc::clone(&self.high_water);
-                return Ok(Place { worker, inbox, words: heard, high_water });
+                return Ok(Place { worker, inbox, words: heard, meters: self.meters.clone() });
             }
         }
     }
 
-    /// How full the inbox is: now, at most so far, and at most ever.
-    pub(crate) fn fill(&self) -> (u64, u64, u64) {
-        let now = self.life.borrow().as_ref().map_or(0, waiting);
-        (now, self.high_water.load(Ordering::Relaxed).min(INBOX as u64), INBOX as u64)
+    /// How full its queues are. `streams`: how many are open; each has its own words.
+    pub(crate) fn queues(&self, streams: u64) -> Vec<Queue> {
+        let inbox = self.life.borrow().as_ref().map_or(0, waiting);
+        let orders = waiting(&self.orders);
+        vec![
+            // Who finds no room waits.
+            self.meters.inbox.shown("store", inbox as u64, INBOX as u64),
+            // A stream that finds none starts over with a full table.
+            self.meters.words.counted("sync_outbox", streams * WORDS as u64),
+            // An order that finds none counts as not sent.
+            self.meters.orders.shown("probe_orders", orders as u64, ORDERS as u64),
+        ]
     }
 
     /// Makes the task panic.
@@ -193,7 +212,7 @@ impl Store {
     async fn deliver(&self, mut message: Message) -> Result<(), Ended> {
         loop {
             let inbox = self.inbox().await?;
-            self.high_water.fetch_max(waiting(&inbox) + 1, Ordering::Relaxed);
+            self.meters.inbox.seen((waiting(&inbox) + 1).min(INBOX));
             match inbox.send(message).await {
                 Ok(()) => return Ok(()),
                 Err(refused) => message = refused.0,
@@ -212,7 +231,11 @@ impl Store {
 impl Place {
     /// The next word for this stream; `None` when the place is lost.
     pub(crate) async fn hear(&mut self) -> Option<Word> {
-        self.words.recv().await
+        let word = self.words.recv().await;
+        if word.is_some() {
+            self.meters.words.taken();
+        }
+        word
     }
 
     /// Whether the task that gave this place is gone.
@@ -237,14 +260,19 @@ impl Place {
 
     /// A task that has panicked needs no telling: who hears its words end joins again.
     async fn tell(&self, event: Event) {
-        self.high_water.fetch_max(waiting(&self.inbox) + 1, Ordering::Relaxed);
+        self.meters.inbox.seen((waiting(&self.inbox) + 1).min(INBOX));
         let _ = self.inbox.send(Message::Happened(event)).await;
     }
 }
 
-/// Messages that wait for the task.
-fn waiting(inbox: &Inbox) -> u64 {
-    (inbox.max_capacity() - inbox.capacity()) as u64
+impl Drop for Place {
+    /// What it never heard waits no more.
+    fn drop(&mut self) {
+        self.words.close();
+        while self.words.try_recv().is_ok() {
+            self.meters.words.taken();
+        }
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 /// A task that ran for so long is sound again.
 const SOUND: Duration = Duration::from_secs(10);
 /// Panics that a listener may be behind.
-const MOST_WAITING: usize = 64;
+pub(crate) const MOST_WAITING: usize = 64;
 
 /// A task panicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,11 @@ struct Shared {
 impl Supervisor {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Shared { panics: Mutex::default(), notices: broadcast::Sender::new(MOST_WAITING) }))
+    }
+
+    /// Panics that wait for the slowest listener.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.notices.len()
     }
 
     /// Panics from now on.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
+use crate::compile::Tokens;
 use crate::config::{Content, Loaded, Node, Problems, load, parse};
 use crate::xds::resources::Site;
 
@@ -93,6 +94,33 @@ profiles:
           - {id: a, url: 'https://a.example/v2/canary?key=canary'}
           - {id: b, url: 'https://192.0.2.1:8443/canary'}
 ";
+
+/// [`SMALL`], and two of its providers also over WebSocket.
+pub(crate) const SOCKETS: &str = "\
+listen: {rpc: '127.0.0.1:10000'}
+profiles:
+  beta:
+    chains:
+      ethereum:
+        chain_id: 1
+        providers:
+          - {id: shared, url: 'https://a.example/v2/canary?key=canary', ws_url: 'wss://a.example/v2/wscanary'}
+          - {id: own, url: 'http://127.0.0.1:8545/canary', ws_url: 'ws://127.0.0.1:8546/wscanary', headers: {x-key: canary}}
+  public:
+    methods: {timeouts: {debug_*: 2m}}
+    chains:
+      ethereum:
+        chain_id: 1
+        aliases: [mainnet]
+        providers:
+          - {id: a, url: 'https://a.example/v2/canary?key=canary', ws_url: 'wss://a.example/v2/wscanary'}
+          - {id: b, url: 'https://192.0.2.1:8443/canary'}
+";
+
+/// Both tokens, of these bytes.
+pub(crate) fn tokens(bytes: [u8; 16]) -> Tokens {
+    Tokens { probe: bytes.into(), hub: bytes.map(|byte| byte.wrapping_add(1)).into() }
+}
 
 pub(crate) fn site() -> Site {
     Site { filter: "/etc/lasso/filter.wasm".into(), ca_bundle: "/etc/ssl/ca.crt".into(), access_log: None }

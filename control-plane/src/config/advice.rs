@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use lasso_routing::catalog::spec::TransportSpec;
+
 use super::{Chain, Config, Profile};
 
 /// The sentences.
@@ -46,8 +48,12 @@ fn ignored_breakers(config: &Config) -> Vec<String> {
     let mut advice = Vec::new();
     for (profile, chain) in chains(config) {
         for provider in &chain.providers {
-            let (owner, rules) = *first.entry(provider.physical(chain)).or_insert((profile, chain));
-            if chain.sets_breaker && rules.breaker != chain.breaker {
+            let physical =
+                [TransportSpec::Http, TransportSpec::Ws].map(|transport| provider.physical(chain, transport));
+            let owners =
+                physical.into_iter().flatten().map(|channel| *first.entry(channel).or_insert((profile, chain)));
+            let other = owners.collect::<Vec<_>>().into_iter().find(|(_, rules)| rules.breaker != chain.breaker);
+            if let Some((owner, rules)) = other.filter(|_| chain.sets_breaker) {
                 advice.push(format!(
                     "{}.breaker does not hold for the provider `{}`: its channel is shared with {}, whose breaker does",
                     path(profile, chain),

@@ -12,11 +12,12 @@ use std::path::PathBuf;
 
 use hyper::http::uri::Authority;
 use lasso_routing::catalog::spec::{BreakerSpec, MethodRulesSpec, RequestLogSpec};
+use lasso_routing::time::Millis;
 
 use super::checked::{Item, Section};
 use super::problem::{Place, Problem};
 use super::schema::{STRATEGIES, listed};
-use super::{Chain, Config, ProbeVia, Profile};
+use super::{Chain, Config, Hub, ProbeVia, Profile, Subscriptions};
 
 pub(crate) fn config(root: &Section, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> Option<Config> {
     let mut decoder = Decoder { problems, warnings, hosts: Names::new("host") };
@@ -39,11 +40,14 @@ pub(crate) fn config(root: &Section, problems: &mut Vec<Problem>, warnings: &mut
     Some(Config {
         listen_rpc: listen.address("rpc")?,
         listen_xds: listen.address("xds")?,
+        listen_hub: listen.address("hub")?,
         listen_http: listen.address("http")?,
         region: root.text("region").unwrap_or_default().to_owned(),
         log_level: observability.text("log_level")?.to_owned(),
         data_dir: root.text("data_dir").map(PathBuf::from),
         probe_via: decoder.probe_via(root, listen.address("rpc")?),
+        calls_via: decoder.calls_via(root, listen.address("rpc")?),
+        hub: hub(root)?,
         workers: root.small("workers"),
         max_batch: root.small("max_batch")?,
         max_body_bytes: root.small("max_body_bytes")?,
@@ -96,20 +100,24 @@ impl Decoder<'_> {
 
     fn probe_via(&mut self, root: &Section, rpc: SocketAddr) -> ProbeVia {
         match root.text("probe_via") {
-            None => {
-                // Whoever listens everywhere is reached here.
-                let ip = if rpc.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { rpc.ip() };
-                ProbeVia::Ours(SocketAddr::new(ip, rpc.port()))
-            }
+            None => ProbeVia::Ours(reached_at(rpc)),
             Some("direct") => ProbeVia::Direct,
             Some(named) => {
-                if named.parse::<Authority>().ok().and_then(|authority| authority.port_u16()).is_none() {
+                if !is_authority(named) {
                     let wrong = "must be `direct` or an address like `envoy:10000`";
                     self.wrong(root.place_of("probe_via"), "probe_via", wrong);
                 }
                 ProbeVia::Named(named.to_owned())
             }
         }
+    }
+
+    fn calls_via(&mut self, root: &Section, rpc: SocketAddr) -> String {
+        let Some(named) = root.text("calls_via") else { return reached_at(rpc).to_string() };
+        if !is_authority(named) {
+            self.wrong(root.place_of("calls_via"), "calls_via", "must be an address like `envoy:10000`");
+        }
+        named.to_owned()
     }
 
     fn profile(&mut self, id: &str, section: &Section, defaults: &Section) -> Option<Profile> {
@@ -180,6 +188,7 @@ impl Decoder<'_> {
             archival_after_blocks: selection.small("archival_after_blocks")?,
             breaker,
             sets_breaker: breaker_section.is_written(),
+            subscriptions: subscriptions(section.section("subscriptions")?)?,
             providers,
         })
     }
@@ -198,6 +207,38 @@ impl Decoder<'_> {
             successes: section.small("successes")?,
         })
     }
+}
+
+/// Whoever listens everywhere is reached here.
+fn reached_at(address: SocketAddr) -> SocketAddr {
+    let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Whether that is `host:port`.
+fn is_authority(text: &str) -> bool {
+    text.parse::<Authority>().is_ok_and(|authority| authority.port_u16().is_some())
+}
+
+fn hub(root: &Section) -> Option<Hub> {
+    let section = root.section("hub")?;
+    Some(Hub {
+        max_sockets: section.small("max_sockets")?,
+        max_subscriptions: section.small("max_subscriptions")?,
+        ws_sockets: root.small("ws_sockets")?,
+    })
+}
+
+fn subscriptions(section: &Section) -> Option<Subscriptions> {
+    let length = |key: &str| section.millis(key).map(|millis| Millis(millis.into()));
+    Some(Subscriptions {
+        fill: section.flag("fill")?,
+        max_fill_blocks: section.small("max_fill_blocks")?,
+        fill_timeout: length("fill_timeout")?,
+        subscribe_timeout: length("subscribe_timeout")?,
+        stale_after: length("stale_after"),
+        linger: length("linger")?,
+    })
 }
 
 fn methods(section: &Section) -> MethodRulesSpec {

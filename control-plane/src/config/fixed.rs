@@ -11,7 +11,7 @@ use super::problem::{Place, Problem, Problems};
 use super::scalar::Scalar;
 
 /// Sockets that are open, a folder that is in use, a label that everything bears.
-const FIXED: [(&str, &str); 7] = [
+const FIXED: [(&str, &str); 8] = [
     ("listen", "rpc"),
     ("listen", "xds"),
     ("listen", "hub"),
@@ -19,6 +19,7 @@ const FIXED: [(&str, &str); 7] = [
     ("", "data_dir"),
     ("", "region"),
     ("", "probe_via"),
+    ("", "calls_via"),
 ];
 
 /// The values of these keys, by path.

@@ -126,13 +126,15 @@ fn host(text: &str) -> Option<String> {
 const OWN_HEADERS: &[&str] =
     &["host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding", "te", "upgrade"];
 
+const OWN_PREFIXES: &[&str] = &["x-envoy-", "x-lasso-", "sec-websocket-"];
+
 fn header_name(text: &str) -> Result<String, String> {
     let name = text.to_ascii_lowercase();
     let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
     if name.is_empty() || !name.chars().all(fits) {
         return Err(format!("{} is not a header name", shown(text)));
     }
-    if OWN_HEADERS.contains(&name.as_str()) || name.starts_with("x-envoy-") {
+    if OWN_HEADERS.contains(&name.as_str()) || OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         return Err(format!("`{name}` is set by Lasso itself; leave it out"));
     }
     Ok(name)

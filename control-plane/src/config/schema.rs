@@ -10,7 +10,7 @@ mod keys;
 
 #[cfg(test)]
 pub(crate) use keys::CATEGORIES;
-pub(crate) use keys::all;
+pub(crate) use keys::{SUBSCRIPTIONS, all};
 
 /// The strategies of the router, in the order in which they are explained.
 pub(crate) const STRATEGIES: &[&str] =

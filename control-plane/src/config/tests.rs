@@ -2,6 +2,7 @@
 
 use super::schema::Shape;
 use super::tree::Content;
+use super::{Hub, Millis, Subscriptions};
 use crate::testing::{Directory, load_text};
 
 /// The smallest file around one chain's keys.
@@ -249,7 +250,88 @@ fn the_effective_configuration_has_defaults_and_no_secrets() {
     let loaded = load_text(&text).unwrap();
     assert!(!loaded.effective.contains("canary"), "{}", loaded.effective);
     insta::assert_snapshot!(loaded.effective);
-    assert_eq!(loaded.not_in_effect, ["profiles.public.chains.ethereum.providers[a].ws_url"]);
+    assert_eq!(loaded.not_in_effect, Vec::<String>::new());
+}
+
+#[test]
+fn what_does_nothing_yet_is_listed() {
+    let text = with_chain(PROVIDERS).replace("  public:\n", "  public:\n    rate_limit: {requests_per_second: 5}\n");
+    assert_eq!(load_text(&text).unwrap().not_in_effect, ["profiles.public.rate_limit"]);
+}
+
+#[test]
+fn subscriptions_have_defaults_for_every_chain_and_kinds_for_every_provider() {
+    let load = |keys: &str| load_text(&with_chain(keys)).unwrap().config;
+    let config = load("providers: [{id: a, url: 'https://a.example', ws_url: 'wss://a.example:8/x'}]");
+    let chain = &config.profiles[0].chains[0];
+    let expected = Subscriptions {
+        fill: true,
+        max_fill_blocks: 256,
+        fill_timeout: Millis(30_000),
+        subscribe_timeout: Millis(10_000),
+        stale_after: None,
+        linger: Millis(60_000),
+    };
+    assert_eq!(chain.subscriptions, expected);
+    assert_eq!(chain.providers[0].ws.as_ref().unwrap().authority, "a.example:8");
+    assert_eq!(chain.providers[0].subscriptions, super::schema::SUBSCRIPTIONS);
+    assert_eq!(config.hub, Hub { max_sockets: 10_000, max_subscriptions: 128, ws_sockets: 2 });
+    assert_eq!(
+        (config.listen_hub.to_string().as_str(), config.calls_via.as_str()),
+        ("127.0.0.1:18001", "127.0.0.1:10000")
+    );
+
+    let config = load(
+        "subscriptions: {fill: false, stale_after: 3s}\n\
+         providers: [{id: a, url: 'https://a.example', capabilities: {subscriptions: [logs]}}, {id: b, url: 'https://b.example', \
+         capabilities: {subscriptions: []}}]",
+    );
+    let chain = &config.profiles[0].chains[0];
+    assert_eq!(chain.subscriptions, Subscriptions { fill: false, stale_after: Some(Millis(3_000)), ..expected });
+    assert_eq!(chain.providers[0].subscriptions, ["logs"]);
+    assert!(chain.providers[1].subscriptions.is_empty() && chain.providers[1].ws.is_none());
+}
+
+#[test]
+fn calls_of_sockets_go_where_clients_go() {
+    let via =
+        |lines: &str| load_text(&format!("{lines}{}", with_chain(PROVIDERS))).map(|loaded| loaded.config.calls_via);
+    assert_eq!(via("listen: {rpc: '0.0.0.0:9000'}\n").as_deref(), Ok("127.0.0.1:9000"));
+    assert_eq!(via("calls_via: envoy:10000\n").as_deref(), Ok("envoy:10000"));
+    for wrong in ["direct", "envoy"] {
+        check_problem(
+            &format!("calls_via: {wrong}\n{}", with_chain(PROVIDERS)),
+            "1: calls_via: must be an address like `envoy:10000`",
+        );
+    }
+}
+
+#[test]
+fn mistakes_about_sockets() {
+    check_problem(
+        &format!("listen: {{hub: '0.0.0.0:18001'}}\n{}", with_chain(PROVIDERS)),
+        "1: listen.hub: `0.0.0.0:18001` is not an address of this machine like `127.0.0.1:18000`",
+    );
+    check_problem(
+        &format!("hub: {{max_sockets: 0}}\n{}", with_chain(PROVIDERS)),
+        "1: hub.max_sockets: `0` is not a whole number from 1 to 1000000",
+    );
+    let two = "providers:\n  - {id: a, url: 'https://a.example', ws_url: 'wss://a.example/canary'}\n  \
+               - {id: b, url: 'https://b.example', ws_url: 'wss://a.example/canary'}";
+    check_chain_problem(
+        two,
+        "8: profiles.public.chains.ethereum.providers[b].ws_url: is the URL of `a` at lasso.yaml:7 as well; one URL is one provider",
+    );
+    check_chain_problem(
+        "providers: [{id: a, url: 'https://a.example', capabilities: {subscriptions: [newHead]}}]",
+        "6: profiles.public.chains.ethereum.providers[a].capabilities.subscriptions[0]: `newHead` is not one of `newHeads`, `logs`, \
+         `newPendingTransactions`, `syncing` (did you mean `newHeads`?)",
+    );
+    check_chain_problem(
+        "providers: [{id: a, url: 'https://a.example', headers: {Sec-WebSocket-Protocol: canary}}]",
+        "6: profiles.public.chains.ethereum.providers[a].headers.Sec-WebSocket-Protocol: `sec-websocket-protocol` is set by Lasso \
+         itself; leave it out",
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 
 use super::Event;
 
+#[expect(clippy::too_many_lines, reason = "one arm for each event")]
 pub(super) fn line(event: &Event, region: &str) {
     let name = event.name();
     match event {
@@ -55,8 +56,84 @@ pub(super) fn line(event: &Event, region: &str) {
                 coarsened = it.coarsened,
                 decisions = it.decisions,
                 lessons = it.lessons,
+                lost = it.lost,
                 "a worker had no room"
             );
+        }
+        Event::SocketUp(it) => info!(event = name, region, channel = it.channel, "socket to a provider opened"),
+        Event::SocketDown(it) => {
+            warn!(event = name, region, channel = it.channel, because = it.because, "no socket to a provider")
+        }
+        Event::ChannelConnected(it) => {
+            info!(event = name, region, channel = it.channel, connected = it.connected, "calls over WebSocket")
+        }
+        Event::FeedUp(it) => {
+            info!(event = name, region, chain = it.chain, kind = it.kind, channel = it.channel, "feed is live")
+        }
+        Event::FeedDown(it) => info!(event = name, region, chain = it.chain, kind = it.kind, "feed closed"),
+        Event::FeedLost(it) => warn!(
+            event = name,
+            region,
+            chain = it.chain,
+            kind = it.kind,
+            channel = it.channel,
+            because = it.because,
+            "feed left its channel"
+        ),
+        Event::FeedFailedOver(it) => info!(
+            event = name,
+            region,
+            chain = it.chain,
+            kind = it.kind,
+            from = it.from,
+            to = it.to,
+            because = it.because,
+            took_ms = it.took_ms,
+            "feed is live again"
+        ),
+        Event::GapFilled(it) => info!(
+            event = name,
+            region,
+            chain = it.chain,
+            kind = it.kind,
+            events = it.events,
+            took_ms = it.took_ms,
+            "gap filled"
+        ),
+        Event::Reorg(it) => {
+            info!(event = name, region, chain = it.chain, number = it.number, depth = it.depth, "reorg")
+        }
+        Event::ContinuityLost(it) => error!(
+            event = name,
+            region,
+            chain = it.chain,
+            kind = it.kind,
+            because = it.because,
+            subscriptions = it.subscriptions,
+            "subscriptions ended"
+        ),
+        Event::EventsMissed(it) => {
+            warn!(
+                event = name,
+                region,
+                chain = it.chain,
+                kind = it.kind,
+                channel = it.channel,
+                "a provider lost events"
+            )
+        }
+        Event::KindRefused(it) => {
+            warn!(
+                event = name,
+                region,
+                chain = it.chain,
+                kind = it.kind,
+                channel = it.channel,
+                "a provider lacks a kind"
+            )
+        }
+        Event::EventsMalformed(it) => {
+            warn!(event = name, region, chain = it.chain, kind = it.kind, channel = it.channel, "events cannot be read")
         }
     }
 }

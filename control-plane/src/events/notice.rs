@@ -42,6 +42,7 @@ impl From<Notice> for Event {
                 coarsened: dropped.coarsened,
                 decisions: dropped.decisions,
                 lessons: dropped.lessons,
+                lost: dropped.lost,
             }),
         }
     }

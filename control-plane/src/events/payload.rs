@@ -68,6 +68,8 @@ pub(crate) struct ReportsDropped {
     pub(crate) decisions: u64,
     /// Learned limits that were forgotten.
     pub(crate) lessons: u64,
+    /// Attempts that are counted nowhere.
+    pub(crate) lost: u64,
 }
 
 /// One sampled request as it was routed.

@@ -37,7 +37,10 @@ fn notices() -> Vec<Notice> {
         Notice::Barred { channel: channel(), because: Barred::WrongChain },
         Notice::Unbarred { channel: channel() },
         Notice::Decided(Box::new(decision)),
-        Notice::Dropped { node: "envoy-1".into(), dropped: report::Dropped { coarsened: 1, decisions: 2, lessons: 3 } },
+        Notice::Dropped {
+            node: "envoy-1".into(),
+            dropped: report::Dropped { coarsened: 1, decisions: 2, lessons: 3, lost: 4 },
+        },
     ]
 }
 
@@ -66,15 +69,20 @@ fn own() -> Vec<Event> {
     ]
 }
 
+fn all() -> impl Iterator<Item = Event> {
+    let of_hub = sockets::tests::notices().into_iter().filter_map(Event::of_hub);
+    notices().into_iter().map(Event::from).chain(own()).chain(of_hub)
+}
+
 #[test]
 fn the_format_of_version_1_does_not_change() {
-    let events: Vec<Event> = notices().into_iter().map(Event::from).chain(own()).collect();
+    let events: Vec<Event> = all().collect();
     insta::assert_json_snapshot!(events);
 }
 
 #[test]
 fn an_event_has_one_name_in_json_and_in_the_log() {
-    for event in notices().into_iter().map(Event::from).chain(own()) {
+    for event in all() {
         assert_eq!(serde_json::to_value(&event).unwrap()["type"], event.name());
     }
 }

@@ -30,6 +30,7 @@ pub(crate) enum Saved {
     Channels,
     Evidence,
     ProbeToken,
+    HubToken,
 }
 
 impl Saved {
@@ -38,6 +39,7 @@ impl Saved {
             Self::Channels => "channels",
             Self::Evidence => "evidence",
             Self::ProbeToken => "probe_token",
+            Self::HubToken => "hub_token",
         }
     }
 }

@@ -21,6 +21,7 @@ use super::data_dir::DataDir;
 use super::disk::{Disk, Saved};
 use super::leaderboard::Hour;
 use super::wall::now_ms;
+use crate::http::facts::Queue;
 
 /// Minutes that wait for a disk that cannot be written.
 const MOST_MINUTES: usize = 60;
@@ -70,6 +71,8 @@ struct Waiting {
     minutes: VecDeque<Minute>,
     hour: Option<Hour>,
     minutes_lost: u64,
+    /// The most minutes that ever waited.
+    most_minutes: u64,
     closed: bool,
 }
 
@@ -80,6 +83,18 @@ impl Keeper {
             Keep::Channels(channels) => waiting.channels = Some(channels),
             Keep::Evidence(evidence) => waiting.evidence = Some(evidence),
         });
+    }
+
+    /// Minutes that wait for the disk.
+    pub(crate) fn queue(&self) -> Queue {
+        let waiting = self.0.0.lock();
+        Queue {
+            name: "history_minutes",
+            depth: waiting.minutes.len() as u64,
+            capacity: MOST_MINUTES as u64,
+            high_water: waiting.most_minutes,
+            dropped: waiting.minutes_lost,
+        }
     }
 
     pub(super) fn keep_minute(&self, minute: Minute) {
@@ -139,6 +154,7 @@ impl Waiting {
             self.minutes_lost += 1;
         }
         self.minutes.push_back(minute);
+        self.most_minutes = self.most_minutes.max(self.minutes.len() as u64);
     }
 
     fn is_urgent(&self) -> bool {

@@ -1,7 +1,8 @@
-//! Views for tests: `ethereum` of `public`, and what its channels did with `eth_call`.
+//! Views and what is saved for tests: `ethereum` of `public`, and what its channels did with `eth_call`.
 
 use lasso_jsonrpc::method::MethodClass;
 use lasso_routing::catalog::Transport;
+use lasso_routing::fleet::saved::{SavedCell, SavedChannel, SavedChannels, SavedEvidence, SavedManual};
 use lasso_routing::fleet::view::{ChainView, ChannelStatus, StandingRow, View};
 use lasso_routing::report::Ending;
 use lasso_routing::table::BreakerView;
@@ -18,6 +19,8 @@ pub(crate) fn view(rows: &[(&str, u64, u64)]) -> View {
         block_time: Millis(12_000),
         block_time_measured: false,
         max_lag: 2,
+        selections: Default::default(),
+        requests: Default::default(),
         members: rows.iter().enumerate().map(|(index, (provider, ..))| (index, (*provider).into())).collect(),
     };
     View {
@@ -34,10 +37,12 @@ fn channel(provider: &str) -> ChannelStatus {
         channel: format!("ethereum/{provider}/http").into(),
         transport: Transport::Http,
         breaker: BreakerView::Closed,
+        waits_for_probe: false,
         openings: 0,
         manual: Default::default(),
         limited: None,
         barred: None,
+        connected: None,
         health: Default::default(),
         availability: Default::default(),
         head: None,
@@ -76,4 +81,37 @@ fn standing(channel: usize, (provider, successes, failures): (&str, u64, u64)) -
         latency_total: Micros(successes * 1_000),
         latencies: vec![(32, successes)],
     }
+}
+
+/// One channel that opened so often, open for as long, by hand and limited.
+pub(crate) fn saved_channels(opens: u32, open_ms: u64) -> SavedChannels {
+    let channel = SavedChannel {
+        channel: "ethereum/a/http".into(),
+        open_ms: Some(open_ms),
+        because: Some("network".into()),
+        opens,
+        manual: SavedManual::Open,
+        limited_ms: Some(700),
+        own_marks: 1,
+        wrong_chain: false,
+    };
+    SavedChannels { channels: vec![channel] }
+}
+
+/// What is known of one class on that channel, as old as this.
+pub(crate) fn saved_evidence(age_ms: u64) -> SavedEvidence {
+    let cell = SavedCell {
+        profile: "public".into(),
+        chain: "ethereum".into(),
+        channel: "ethereum/a/http".into(),
+        class: "eth_call".into(),
+        mean: 1_000.0,
+        weight: 3.0,
+        successes: 3.0,
+        failures: 0.0,
+        failures_in_a_row: 0,
+        age_ms,
+        latencies: vec![(40, 3)],
+    };
+    SavedEvidence { cells: vec![cell] }
 }

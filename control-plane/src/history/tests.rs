@@ -1,39 +1,11 @@
 //! Restarts, on real files.
 
-use lasso_routing::fleet::saved::{SavedCell, SavedChannel, SavedManual};
-
 use super::*;
+use crate::history::sample::{saved_channels, saved_evidence};
 use crate::testing::Directory;
 
 fn channels(open_ms: u64) -> SavedChannels {
-    let channel = SavedChannel {
-        channel: "ethereum/a/http".into(),
-        open_ms: Some(open_ms),
-        because: Some("network".into()),
-        opens: 2,
-        manual: SavedManual::Open,
-        limited_ms: Some(700),
-        own_marks: 1,
-        wrong_chain: false,
-    };
-    SavedChannels { channels: vec![channel] }
-}
-
-fn evidence(age_ms: u64) -> SavedEvidence {
-    let cell = SavedCell {
-        profile: "public".into(),
-        chain: "ethereum".into(),
-        channel: "ethereum/a/http".into(),
-        class: "eth_call".into(),
-        mean: 1_000.0,
-        weight: 3.0,
-        successes: 3.0,
-        failures: 0.0,
-        failures_in_a_row: 0,
-        age_ms,
-        latencies: vec![(40, 3)],
-    };
-    SavedEvidence { cells: vec![cell] }
+    saved_channels(2, open_ms)
 }
 
 fn start(files: &Directory) -> Kept {
@@ -56,27 +28,28 @@ fn restored_at(channels_at: u64, evidence_at: u64, now: u64) -> Restored {
     let files = Directory::with(&[]);
     let mut disk = DataDir::take(&files.path("data")).unwrap().open().unwrap();
     disk.save(Saved::Channels, &channels(5_000), channels_at).unwrap();
-    disk.save(Saved::Evidence, &evidence(100), evidence_at).unwrap();
+    disk.save(Saved::Evidence, &saved_evidence(100), evidence_at).unwrap();
     restored(&disk, now).unwrap().unwrap()
 }
 
 #[test]
-fn what_was_kept_is_there_after_a_restart_and_the_probe_token_is_the_same() {
+fn what_was_kept_is_there_after_a_restart_and_the_tokens_are_the_same() {
     let files = Directory::with(&[]);
     let first = start(&files);
     assert_eq!(first.restored, None);
     let keeper = first.keeper.clone().unwrap();
-    keeper.keep(Keep::Evidence(evidence(0)));
+    keeper.keep(Keep::Evidence(saved_evidence(0)));
     keeper.keep(Keep::Channels(channels(5_000)));
     drop(keeper);
-    let token = first.probe_token.clone();
+    let tokens = first.tokens.clone();
+    assert_ne!(tokens.probe, tokens.hub);
     stop(first);
     let second = start(&files);
     let restored = second.restored.clone().unwrap();
     assert_eq!(restored.channels.channels[0].opens, 2);
     assert_eq!(restored.evidence.cells[0].latencies, [(40, 3)]);
     assert!(restored.ago.0 < 60_000);
-    assert_eq!(second.probe_token, token);
+    assert_eq!(second.tokens, tokens);
     stop(second);
 }
 
@@ -84,7 +57,8 @@ fn what_was_kept_is_there_after_a_restart_and_the_probe_token_is_the_same() {
 fn without_a_directory_everything_starts_anew() {
     let (first, second) = (Kept::open(None, Pace::default()).unwrap(), Kept::open(None, Pace::default()).unwrap());
     assert!(first.restored.is_none() && first.keeper.is_none());
-    assert_ne!(first.probe_token, second.probe_token);
+    assert_ne!(first.tokens.probe, second.tokens.probe);
+    assert_ne!(first.tokens.hub, second.tokens.hub);
 }
 
 #[test]
@@ -128,7 +102,7 @@ fn a_broken_file_is_moved_aside_and_a_fresh_one_started() {
 fn a_file_whose_middle_is_broken_is_found_out_too() {
     let files = Directory::with(&[]);
     let kept = start(&files);
-    let mut many = evidence(0);
+    let mut many = saved_evidence(0);
     many.cells = vec![many.cells[0].clone(); 2_000];
     kept.keeper.as_ref().unwrap().keep(Keep::Evidence(many));
     stop(kept);
@@ -146,7 +120,7 @@ fn what_another_build_wrote_and_this_one_cannot_read_is_as_if_it_were_not_there(
     let files = Directory::with(&[]);
     let mut disk = DataDir::take(&files.path("data")).unwrap().open().unwrap();
     disk.save(Saved::Channels, &serde_json::json!({"channels": [{"other": 1}]}), 1).unwrap();
-    disk.save(Saved::Evidence, &evidence(0), 1).unwrap();
+    disk.save(Saved::Evidence, &saved_evidence(0), 1).unwrap();
     let restored = restored(&disk, 2).unwrap().unwrap();
     assert_eq!((restored.channels.channels.len(), restored.evidence.cells.len()), (0, 1));
 }
@@ -198,6 +172,6 @@ fn nobody_else_can_read_what_is_kept() {
         let mode = std::fs::metadata(files.path("data").join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{name}");
     }
-    assert!(!format!("{kept:?}").contains(kept.probe_token.as_str()));
+    assert!(!format!("{kept:?}").contains(kept.tokens.probe.as_str()));
     stop(kept);
 }

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use lasso_hub::FeedRow;
 use lasso_routing::fleet::event::Manual;
 use lasso_routing::fleet::view::View;
 use lasso_routing::time::Millis;
 
+use crate::events::relay::FeedCounts;
 use crate::history::History;
 
 /// The control plane, as the API sees it.
@@ -33,6 +35,9 @@ pub(crate) trait Facts: Send + Sync + 'static {
 
     /// What only the shell counts.
     fn counters(&self) -> Counters;
+
+    /// The feeds that there are.
+    async fn feeds(&self) -> Vec<FeedRow>;
 
     /// What was. `None` while it is not there yet.
     fn history(&self) -> Option<History>;
@@ -128,6 +133,10 @@ pub(crate) struct Counters {
     pub(crate) stream_troubles: Vec<(&'static str, u64)>,
     /// Notices that came faster than they became events.
     pub(crate) notices_missed: u64,
+    /// Clients' sockets.
+    pub(crate) hub: lasso_hub::Counts,
+    /// Feeds, and sockets to providers.
+    pub(crate) feeds: FeedCounts,
 }
 
 /// What Envoys said to resources of one type.

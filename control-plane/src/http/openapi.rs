@@ -6,7 +6,7 @@ use axum::Json;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use super::{admin, fleet, live, past, process};
+use super::{admin, feeds, fleet, live, past, process};
 use crate::events;
 
 #[derive(OpenApi)]
@@ -19,6 +19,7 @@ use crate::events;
     paths(
         admin::breaker,
         admin::reload,
+        feeds::feeds,
         fleet::breakers,
         fleet::chain,
         fleet::chains,

@@ -112,7 +112,7 @@ fn queue_row(queue: Queue) -> QueueRow {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Readiness {
     ready: bool,
-    /// What is missing.
+    /// What is missing: `configuration`, `store`, `ads`, `sync`.
     missing: Vec<String>,
 }
 
@@ -204,6 +204,8 @@ struct EnvoyReports {
     coarsened: u64,
     dropped_decisions: u64,
     dropped_lessons: u64,
+    /// Attempts that are counted nowhere: they ended many reloads after they began.
+    lost_attempts: u64,
 }
 
 /// Every Envoy that is connected or was lately.
@@ -262,6 +264,7 @@ fn envoy_reports(node: &NodeStatus) -> EnvoyReports {
         coarsened: node.dropped.coarsened,
         dropped_decisions: node.dropped.decisions,
         dropped_lessons: node.dropped.lessons,
+        lost_attempts: node.dropped.lost,
     }
 }
 
@@ -304,7 +307,9 @@ pub(super) async fn config(State(api): State<Api>) -> Json<ConfigAnswer> {
 #[utoipa::path(get, path = "/metrics", tag = "process", responses((status = 200, content_type = "text/plain", body = String)))]
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let view = api.view().await.ok();
+    let feeds = api.facts.feeds().await;
     let sources = Sources {
+        feeds: &feeds,
         view: view.as_deref(),
         counters: &api.facts.counters(),
         config: &api.facts.config(),

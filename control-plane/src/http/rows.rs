@@ -5,7 +5,7 @@
 //! Leaves to others: which rows are asked for (`scope`).
 
 use lasso_routing::fleet::view::{Availability, ChainView, ChannelStatus, StandingRow, View};
-use lasso_routing::report::Ending;
+use lasso_routing::report::{Ending, Selection, Stage};
 use lasso_routing::table::BreakerView;
 use lasso_routing::time::{Micros, Millis};
 use serde::Serialize;
@@ -29,6 +29,10 @@ pub(crate) struct Chain {
     max_lag_blocks: u64,
     /// Channels that can serve now.
     usable: usize,
+    /// Requests of clients since the start: `started`, and `answered`, `failed`, `refused` or `cancelled`.
+    requests: BTreeMap<&'static str, u64>,
+    /// How channels were chosen since the start: `selected` or `fail_fast`, and what else a selection was.
+    selections: BTreeMap<&'static str, u64>,
     channels: Vec<Channel>,
 }
 
@@ -60,8 +64,10 @@ pub(crate) struct Breaker {
     availability: &'static str,
     /// `closed`, `open` or `half_open`.
     breaker: &'static str,
-    /// How long an open breaker stays so; `null` when it is not open, or open until a person closes it.
+    /// How long an open breaker stays so at least; `null` when it is not open, open until a person closes it, or until what it waits for.
     open_for_ms: Option<u64>,
+    /// `probe`: its time is over, and it is open until a probe succeeds.
+    waits_for: Option<&'static str>,
     /// Since the start.
     openings: u32,
     /// What a person said: `open`, `close` or `auto`.
@@ -70,6 +76,8 @@ pub(crate) struct Breaker {
     rate_limited_for_ms: Option<u64>,
     /// Why it never serves.
     barred: Option<&'static str>,
+    /// Over WebSocket: whether it has a live socket, without which it is not asked. `null` over HTTP.
+    connected: Option<bool>,
 }
 
 /// What a channel has shown of the chain.
@@ -133,6 +141,8 @@ impl Chain {
             block_time_measured: chain.block_time_measured,
             max_lag_blocks: chain.max_lag,
             usable: members.iter().filter(|(status, _)| is_usable(status)).count(),
+            requests: Stage::ALL.iter().map(|stage| (stage.name(), chain.request_count(*stage))).collect(),
+            selections: Selection::ALL.iter().map(|it| it.name()).zip(chain.selections).collect(),
             channels: members.into_iter().map(|(status, provider)| Channel::of(status, provider)).collect(),
         }
     }
@@ -165,11 +175,13 @@ impl Breaker {
             health: status.health.name(),
             availability: status.availability.name(),
             breaker,
-            open_for_ms: millis(left),
+            open_for_ms: millis(left.filter(|_| !status.waits_for_probe)),
+            waits_for: status.waits_for_probe.then_some("probe"),
             openings: status.openings,
             manual: status.manual.name(),
             rate_limited_for_ms: millis(status.limited),
             barred: status.barred.map(|barred| barred.name()),
+            connected: status.connected,
         }
     }
 }
@@ -234,4 +246,24 @@ fn in_millis(length: Option<Micros>) -> Option<f64> {
 /// Three decimals: the rest of an `f32` is noise. What is no number (0/0) is 0.
 fn rounded(value: f32) -> f64 {
     if value.is_finite() { (f64::from(value) * 1_000.0).round() / 1_000.0 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(left: Option<u64>, waits_for_probe: bool, open_for_ms: Option<u64>, waits_for: Option<&str>) {
+        let mut status = crate::testing::fleet::view().channels.remove(0);
+        (status.breaker, status.waits_for_probe) = (BreakerView::Open { left: left.map(Millis) }, waits_for_probe);
+        let row = Breaker::of(&status);
+        assert_eq!((row.open_for_ms, row.waits_for), (open_for_ms, waits_for));
+    }
+
+    #[test]
+    fn an_opening_lasts_so_long_or_until_what_it_waits_for() {
+        check(Some(1_500), false, Some(1_500), None);
+        check(Some(0), true, None, Some("probe"));
+        check(None, false, None, None);
+    }
 }

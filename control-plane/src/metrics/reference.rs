@@ -29,10 +29,10 @@ lasso_breaker_state * on (channel, region) group_right lasso_channel_info
 
 ## What is not here
 
-Workers report attempts, added up. What happens to a request before an attempt, or over several, is counted by the filter in Envoy's own
-stats (`wasmcustom.lasso.*`): requests begun, answered locally, refused, unserved (nobody could be asked: selection failed fast), failovers,
-exhausted. Candidates left out for their lag, and rankings that had to keep the least bad, are not counted; sampled `decision` events and
-the meta of a request show them one by one. Bytes and connections of each channel are Envoy's `cluster.lasso/*` stats.
+Workers report attempts, requests and selections, added up, so these are what is known here: a worker that dies takes at most a tenth of a
+second with it. What names no chain (no JSON, an unknown chain, too long) is counted by the filter in Envoy's own stats
+(`wasmcustom.lasso.*`). Which channels were left out and why, sampled `decision` events and the meta of a request show one by one. Bytes
+and connections of each channel are Envoy's `cluster.lasso/*` stats.
 ";
 
 /// The whole document.

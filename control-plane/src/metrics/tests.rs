@@ -9,6 +9,7 @@ use crate::testing::fleet;
 fn page_of(view: Option<&View>, region: &str, metrics: &Metrics) -> String {
     let (counters, config, nodes) = (fleet::counters(), fleet::config(), fleet::nodes());
     metrics.page(&Sources {
+        feeds: &fleet::feeds(),
         view,
         counters: &counters,
         config: &config,
@@ -133,6 +134,10 @@ fn numbers_are_those_of_the_view() {
     check(&samples, "lasso_channel_rate_limit_seconds", &[("channel", infura)], 0.7);
     check(&samples, "lasso_channel_lag_blocks", &[("channel", infura)], 10.0);
     check(&samples, "lasso_chain_channels", &[("profile", "public"), ("availability", "down")], 2.0);
+    check(&samples, "lasso_requests_started_total", &[("profile", "public"), ("chain", "ethereum")], 95.0);
+    check(&samples, "lasso_requests_ended_total", &[("profile", "public"), ("result", "failed")], 3.0);
+    check(&samples, "lasso_selections_total", &[("profile", "public"), ("result", "failover")], 7.0);
+    check(&samples, "lasso_report_dropped", &[("what", "lost")], 4.0);
     check(&samples, "lasso_envoys", &[("state", "connected")], 2.0);
     check(&samples, "lasso_envoys", &[("state", "current")], 1.0);
     check(&samples, "lasso_xds_nacks_total", &[("resource_type", "routes")], 1.0);

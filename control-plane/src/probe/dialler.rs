@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
@@ -23,9 +22,6 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use lasso_routing::fleet::event::{Ask, Found};
 use lasso_routing::report::Ending;
 use lasso_routing::target::PROBE;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 
 use super::ask::Question;
@@ -69,19 +65,7 @@ struct Raw {
 impl Dialler {
     /// `ca_bundle`: what providers are checked against, as Envoy does it; empty where none has TLS.
     pub(crate) fn new(via: ProbeVia, ca_bundle: &Path) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        if !ca_bundle.as_os_str().is_empty() {
-            let told = || format!("--ca-bundle: cannot read {}", ca_bundle.display());
-            let certificates = CertificateDer::pem_file_iter(ca_bundle).with_context(told)?;
-            // One that rustls does not take is no reason not to start: Envoy may take it.
-            roots.add_parsable_certificates(certificates.filter_map(Result::ok));
-        }
-        let provider = rustls::crypto::ring::default_provider();
-        let tls = ClientConfig::builder_with_provider(provider.into())
-            .with_safe_default_protocol_versions()
-            .context("TLS")?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = crate::tls::client(ca_bundle)?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));

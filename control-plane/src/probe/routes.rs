@@ -10,11 +10,10 @@ use std::fmt;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{HeaderMap, Uri};
-use lasso_routing::catalog::spec::TransportSpec;
-use lasso_routing::catalog::{Catalog, ChannelIdx, ProbeToken};
+use lasso_routing::catalog::{Catalog, ChannelIdx, Token};
 use lasso_routing::outcome::ErrorRule;
 
-use crate::compile::Deployment;
+use crate::compile::{Deployment, Destination};
 
 /// Of one catalog.
 #[derive(Debug, Default)]
@@ -28,7 +27,7 @@ pub(super) struct Route {
     pub(super) channel: Box<str>,
     /// The path that pins its provider, below Envoy's listener.
     pub(super) pinned: String,
-    pub(super) token: Option<ProbeToken>,
+    pub(super) token: Option<Token>,
     /// Its own address.
     pub(super) address: Uri,
     pub(super) headers: HeaderMap,
@@ -49,8 +48,9 @@ impl Routes {
         let mut channels = BTreeMap::new();
         for (spec, cluster) in deployment.catalog.channels.iter().zip(&deployment.clusters) {
             let pinned = catalog.channel_named(&spec.id).and_then(|channel| pin(&catalog, channel));
-            let Some((pinned, rules)) = pinned.filter(|_| spec.transport == TransportSpec::Http) else { continue };
-            let scheme = if cluster.location.tls { Scheme::HTTPS } else { Scheme::HTTP };
+            let Destination::Provider(location) = &cluster.leads_to else { continue };
+            let Some((pinned, rules)) = pinned else { continue };
+            let scheme = if location.tls { Scheme::HTTPS } else { Scheme::HTTP };
             let address = Uri::builder()
                 .scheme(scheme)
                 .authority(Authority::try_from(spec.authority.as_str()).map_err(|_| unusable(&spec.id))?)
@@ -103,12 +103,12 @@ fn pin(catalog: &Catalog, channel: ChannelIdx) -> Option<(String, Vec<ErrorRule>
 mod tests {
     use super::*;
     use crate::compile::compile;
-    use crate::testing::{SMALL, load_text};
+    use crate::testing::{SMALL, load_text, tokens};
 
     #[test]
     fn a_channel_is_pinned_where_it_is_and_reached_where_it_lives() {
         let deployment = compile(&load_text(SMALL).unwrap().config).unwrap();
-        let routes = Routes::of(&deployment.with_probe_token(&[7; 16].into()).unwrap()).unwrap();
+        let routes = Routes::of(&deployment.with_tokens(&tokens([7; 16])).unwrap()).unwrap();
         let shown: Vec<_> = routes
             .channels
             .values()

@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::compile::compile;
 use crate::config::ProbeVia;
-use crate::testing::load_text;
+use crate::testing::{load_text, tokens};
 
 const TOKEN: [u8; 16] = [7; 16];
 
@@ -88,7 +88,7 @@ fn routes(provider: SocketAddr) -> Arc<Routes> {
         "profiles: {{paid: {{chains: {{ethereum: {{chain_id: 1, providers: [{{id: a, url: 'http://{provider}/key', headers: {{x-key: secret}}}}]}}}}}}}}"
     );
     let deployment = compile(&load_text(&text).unwrap().config).unwrap();
-    Arc::new(Routes::of(&deployment.with_probe_token(&TOKEN.into()).unwrap()).unwrap())
+    Arc::new(Routes::of(&deployment.with_tokens(&tokens(TOKEN)).unwrap()).unwrap())
 }
 
 struct Answers(mpsc::Sender<Probe>);

@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use lasso_routing::catalog::ProbeToken;
 use lasso_routing::time::Millis;
 
 use crate::args::SiteArgs;
-use crate::compile::Deployment;
 use crate::compile::names::Names;
+use crate::compile::{Deployment, Tokens};
 use crate::config::Loaded;
 use crate::xds::resources::Site;
 use crate::xds::secrets::Secrets;
@@ -41,8 +40,8 @@ pub(crate) struct Current {
 impl Current {
     fn new(loaded: Arc<Loaded>, site: Site, names: &Names, before: Millis, loader: &Loader) -> anyhow::Result<Self> {
         let mut deployment = deployment(&loaded, names)?;
-        if let Some(token) = &loader.probe_token {
-            deployment = deployment.with_probe_token(token)?;
+        if let Some(tokens) = &loader.tokens {
+            deployment = deployment.with_tokens(tokens)?;
         }
         let deployment = Arc::new(deployment);
         let snapshot = Snapshot::new(&loaded.config, &deployment, &site)?;
@@ -63,6 +62,7 @@ impl Current {
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.loaded.effective == other.loaded.effective
             && self.warnings == other.warnings
+            && self.deployment.sockets == other.deployment.sockets
             && self.snapshot.is_like(&other.snapshot)
     }
 }
@@ -73,12 +73,12 @@ pub(crate) struct Loader {
     path: PathBuf,
     site: SiteArgs,
     /// What every catalog gets, once it is known.
-    probe_token: Option<ProbeToken>,
+    tokens: Option<Tokens>,
 }
 
 impl Loader {
     pub(crate) fn new(path: PathBuf, site: SiteArgs) -> Self {
-        Self { path, site, probe_token: None }
+        Self { path, site, tokens: None }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -90,9 +90,9 @@ impl Loader {
         self.read(|_| Ok(()), &Names::default(), Millis::ZERO)
     }
 
-    /// Probes are known by this word; `first` again, with it.
-    pub(crate) fn with_probe_token(mut self, token: ProbeToken, first: &Current) -> anyhow::Result<(Self, Current)> {
-        self.probe_token = Some(token);
+    /// Probes and Envoys are known by these words; `first` again, with them.
+    pub(crate) fn with_tokens(mut self, tokens: Tokens, first: &Current) -> anyhow::Result<(Self, Current)> {
+        self.tokens = Some(tokens);
         let first = self.again(first, &Names::default())?;
         Ok((self, first))
     }

@@ -10,11 +10,12 @@ use clap::Parser;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Cause, Current, Loader, Reload};
+use super::{Cause, Current, Loader, Order, Reload};
 use crate::args::{Cli, Command};
 use crate::compile::names::Identity;
 use crate::notice::{Notice, Notices};
-use crate::testing::{Directory, SMALL};
+use crate::supervise::Supervisor;
+use crate::testing::{Directory, SMALL, SOCKETS};
 
 const MOVED: &str = "http://127.0.0.2:8545/canary";
 
@@ -36,7 +37,7 @@ impl Running {
         let heard = notices.subscribe();
         let (reload, reloader) = Reload::new(loader, first, notices);
         let (drain, drained) = watch::channel(false);
-        let task = tokio::spawn(reloader.run(reload.clone(), drained));
+        let task = tokio::spawn(reloader.run(reload.clone(), Supervisor::new(), drained));
         Self { reload, heard, drain, task }
     }
 
@@ -88,6 +89,19 @@ async fn a_bad_file_changes_nothing_and_is_shown_until_it_is_good_again() {
 }
 
 #[tokio::test]
+async fn a_panic_ends_one_reload_and_the_next_one_is_done() {
+    let files = Directory::with(&[("lasso.yaml", SMALL)]);
+    let path = files.path("lasso.yaml");
+    let running = Running::on(&path);
+    let generation = running.current().generation.clone();
+    running.reload.orders.send(Order::Panic).await.unwrap();
+    fs::write(&path, SMALL.replace("id: own", "id: new")).unwrap();
+    running.after(&generation).await;
+    assert!(running.clusters().contains(&"beta:ethereum/new/http".to_owned()));
+    running.end().await;
+}
+
+#[tokio::test]
 async fn what_holds_from_the_start_on_is_refused_with_everything_else_in_the_file() {
     let files = Directory::with(&[("lasso.yaml", SMALL)]);
     let running = Running::on(&files.path("lasso.yaml"));
@@ -108,6 +122,18 @@ async fn the_same_again_is_no_change() {
     let summary = running.reload.now(Cause::Signal).await.unwrap();
     assert!(!summary.changed && summary.added.is_empty() && summary.removed.is_empty());
     assert!(Arc::ptr_eq(&before, &running.current()));
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_new_key_of_a_socket_is_a_change_although_no_envoy_is_told_of_it() {
+    let files = Directory::with(&[("lasso.yaml", SOCKETS)]);
+    let running = Running::on(&files.path("lasso.yaml"));
+    let generation = running.current().generation.clone();
+    fs::write(files.path("lasso.yaml"), SOCKETS.replace("/v2/wscanary", "/v2/another")).unwrap();
+    assert!(running.reload.now(Cause::Call).await.unwrap().changed);
+    let now = running.current();
+    assert_eq!((&now.generation, now.deployment.sockets[0].location.path.as_str()), (&generation, "/v2/another"));
     running.end().await;
 }
 

@@ -1,57 +1,88 @@
 //! What the API asks, answered out of what runs.
 //!
 //! Duty: be the API's [`Facts`]: the store for the fleet, reload for the configuration, the nodes for the Envoys.
-//! Invariant: nothing is kept here; every answer is of now.
+//! Invariant: nothing is kept here; every answer is of now. Before the tasks run, it says what is missing and knows no more than the first
+//! configuration.
 //! Leaves to others: all of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lasso_hub::{FeedRow, Hub};
 use lasso_routing::fleet::event::{Event, Manual};
 use lasso_routing::fleet::view::View;
 use lasso_routing::time::Timestamp;
 
-use crate::events::relay::Tally;
-use crate::history::History;
-use crate::http::facts::{Ack, ConfigFacts, Counters, Facts, Nack, NodeConfig, Queue, RefusedConfig, Reloaded};
-use crate::reload::{Cause, Reload};
+use super::readiness::Readiness;
+use crate::events::Bus;
+use crate::events::relay::{Sources, Tally};
+use crate::history::{History, Keeper};
+use crate::http::facts::{Ack, ConfigFacts, Counters, Facts, Nack, NodeConfig, RefusedConfig, Reloaded};
+use crate::reload::{Cause, Current, Reload};
 use crate::store::Store;
-use crate::supervise::Supervisor;
 use crate::sync::Counts;
 use crate::xds::nodes::{Node, Nodes};
 
-/// Handles to what runs.
+/// What is known, from the start on.
 #[derive(Debug)]
 pub(crate) struct Known {
+    first: Arc<Current>,
+    readiness: Readiness,
+    runs: OnceLock<Runs>,
+}
+
+/// Handles to what runs.
+#[derive(Debug)]
+pub(crate) struct Runs {
     pub(crate) store: Store,
     pub(crate) history: History,
     pub(crate) reload: Reload,
     pub(crate) nodes: Nodes,
     pub(crate) tally: Tally,
-    pub(crate) supervisor: Supervisor,
+    pub(crate) sources: Sources,
+    pub(crate) bus: Bus,
+    pub(crate) keeper: Option<Keeper>,
     pub(crate) streams: Arc<Counts>,
+    pub(crate) hub: Hub,
+}
+
+impl Known {
+    /// Nothing runs yet.
+    pub(crate) fn new(first: Arc<Current>, readiness: Readiness) -> Self {
+        Self { first, readiness, runs: OnceLock::new() }
+    }
+
+    /// This runs; said once.
+    pub(crate) fn found(&self, runs: Runs) {
+        let _ = self.runs.set(runs);
+    }
 }
 
 #[tonic::async_trait]
 impl Facts for Known {
     async fn view(&self) -> Option<Arc<View>> {
-        self.store.view().await.ok()
+        self.runs.get()?.store.view().await.ok()
     }
 
     async fn decide(&self, channel: Box<str>, decision: Manual) -> bool {
-        self.store.tell(Event::Decided { channel, decision }).await.is_ok()
+        let Some(runs) = self.runs.get() else { return false };
+        runs.store.tell(Event::Decided { channel, decision }).await.is_ok()
     }
 
     async fn reload(&self) -> Reloaded {
-        match self.reload.now(Cause::Call).await {
+        let Some(runs) = self.runs.get() else {
+            return Reloaded::Refused { problems: vec!["it is still starting; ask again".to_owned()] };
+        };
+        match runs.reload.now(Cause::Call).await {
             Ok(summary) => Reloaded::Accepted { generation: summary.generation, changed: summary.changed },
             Err(problems) => Reloaded::Refused { problems: problems.lines().map(str::to_owned).collect() },
         }
     }
 
     fn config(&self) -> ConfigFacts {
-        let current = Arc::clone(&self.reload.current().borrow());
-        let refused = self.reload.refused().borrow().clone();
+        let runs = self.runs.get();
+        let current = runs.map_or_else(|| Arc::clone(&self.first), |runs| Arc::clone(&runs.reload.current().borrow()));
+        let refused = runs.and_then(|runs| runs.reload.refused().borrow().clone());
         ConfigFacts {
             generation: current.generation.clone(),
             effective: Arc::from(&*current.loaded.effective),
@@ -66,33 +97,49 @@ impl Facts for Known {
     }
 
     fn nodes(&self) -> Vec<NodeConfig> {
-        self.nodes.subscribe().borrow().values().map(node_config).collect()
+        self.runs
+            .get()
+            .map(|runs| runs.nodes.subscribe().borrow().values().map(node_config).collect())
+            .unwrap_or_default()
     }
 
     fn counters(&self) -> Counters {
-        let counts = self.tally.counts();
-        let (depth, high_water, capacity) = self.store.fill();
-        // Who finds no room waits.
-        let store = Queue { name: "store", depth, high_water, capacity, dropped: 0 };
+        let Some(runs) = self.runs.get() else { return Counters::default() };
+        let counts = runs.tally.counts();
+        let notices = runs.sources.queues();
+        let notices_missed = notices.iter().map(|queue| queue.dropped).sum();
+        let streams = runs.streams.open();
+        let mut queues = runs.store.queues(streams);
+        queues.extend(notices);
+        queues.extend([runs.bus.queue(), runs.reload.queue()]);
+        queues.extend(runs.keeper.as_ref().map(Keeper::queue));
         Counters {
             reloads_accepted: counts.reloads,
             reloads_refused: counts.reloads_refused,
             answers: counts.answers(),
-            restarts: self.supervisor.panics().into_iter().collect(),
-            queues: vec![store],
-            streams: self.streams.open(),
-            stream_troubles: self.streams.troubles(),
-            notices_missed: counts.missed,
+            restarts: runs.sources.supervisor.panics().into_iter().collect(),
+            queues,
+            streams,
+            stream_troubles: runs.streams.troubles(),
+            notices_missed,
+            hub: runs.hub.counts(),
+            feeds: counts.feeds,
+        }
+    }
+
+    async fn feeds(&self) -> Vec<FeedRow> {
+        match self.runs.get() {
+            Some(runs) => runs.hub.feeds().await,
+            None => Vec::new(),
         }
     }
 
     fn history(&self) -> Option<History> {
-        Some(self.history.clone())
+        Some(self.runs.get()?.history.clone())
     }
 
-    // The listeners are bound and the store is restored before this one listens.
     fn missing(&self) -> Vec<String> {
-        Vec::new()
+        self.readiness.missing()
     }
 }
 

@@ -15,14 +15,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
 use super::Running;
-use crate::history::{History, Kept};
+use crate::events::relay::FLEET_NOTICES;
+use crate::history::{History, Keeper, Kept};
 use crate::probe::{Dialler, Listener, Prober, Routes};
 use crate::reload::Current;
 use crate::store::{Setup, Store};
 use crate::sync::SyncService;
 
-/// Notices that wait for the slowest listener.
-const MOST_WAITING: usize = 1_024;
 /// The recorder sees a view that is as old as this, at most.
 const VIEW_EVERY: Duration = Duration::from_secs(1);
 
@@ -33,6 +32,8 @@ pub(crate) struct Fleet {
     pub(crate) sync: SyncService,
     pub(crate) history: History,
     pub(crate) notices: broadcast::Sender<Notice>,
+    /// Where the store and the recorder give what is to be kept.
+    pub(crate) keeper: Option<Keeper>,
 }
 
 impl Listener for Store {
@@ -46,7 +47,7 @@ impl Listener for Store {
 pub(crate) async fn start(running: &mut Running, kept: &mut Kept) -> anyhow::Result<Fleet> {
     let mut current = running.reload.current();
     let first = Arc::clone(&current.borrow_and_update());
-    let (notices, _) = broadcast::channel(MOST_WAITING);
+    let (notices, _) = broadcast::channel(FLEET_NOTICES);
     let keeper = kept.keeper.clone();
     let setup = Setup {
         catalog: Arc::new(catalog(&first)?),
@@ -88,7 +89,7 @@ pub(crate) async fn start(running: &mut Running, kept: &mut Kept) -> anyhow::Res
     running.tasks.spawn(async move { its.keep_up("view", looking).await });
 
     let sync = SyncService::new(store.clone(), supervisor, running.drain.subscribe());
-    Ok(Fleet { store, sync, history, notices })
+    Ok(Fleet { store, sync, history, notices, keeper: kept.keeper.clone() })
 }
 
 /// Tells the store and the probes of every configuration that takes effect.

@@ -8,11 +8,12 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::Running;
+use super::readiness::Readiness;
 use crate::args::{Cli, Command};
 use crate::reload::{Cause, Loader};
 use crate::testing::{Directory, SMALL};
@@ -69,14 +70,14 @@ async fn an_envoy_gets_everything_in_order_follows_a_reload_and_its_stream_ends_
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (stop, stopped) = oneshot::channel::<()>();
-    let (mut running, reloader) = Running::new(loader, first);
+    let (mut running, reloader) = Running::new(loader, first, watch::Sender::new(false));
     running.start(reloader).unwrap();
     let (mut nodes, reload) = (running.nodes.subscribe(), running.reload.clone());
     let server = tokio::spawn(async move {
         let stopped = async move {
             let _ = stopped.await;
         };
-        running.serve(listener, None, stopped).await
+        running.serve(listener, None, &Readiness::of(&[]), stopped).await
     });
 
     let mut envoy = Envoy::connect(port).await;
@@ -84,7 +85,7 @@ async fn an_envoy_gets_everything_in_order_follows_a_reload_and_its_stream_ends_
     envoy.says(ResourceType::Clusters, &[], "").await;
     let (kind, nonce, names) = envoy.hears().await;
     assert_eq!(kind, ResourceType::Clusters);
-    assert_eq!(names, ["lasso/beta:ethereum/own/http", "lasso/ethereum/a/http", "lasso/ethereum/b/http"]);
+    assert_eq!(names, ["lasso-hub", "lasso/beta:ethereum/own/http", "lasso/ethereum/a/http", "lasso/ethereum/b/http"]);
     envoy.says(ResourceType::Clusters, &[], &nonce).await;
     let (kind, nonce, names) = envoy.hears().await;
     assert_eq!((kind, names), (ResourceType::Listeners, vec!["lasso".to_owned()]));

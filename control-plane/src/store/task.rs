@@ -12,12 +12,14 @@ use lasso_routing::fleet::Fleet;
 use lasso_routing::fleet::event::{Action, Event, Found, Notice, Order, Probe, WorkerId};
 use lasso_routing::fleet::view::View;
 use lasso_routing::time::{Micros, Millis, Timestamp};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::checkpoint::Checkpoint;
-use super::{EVIDENCE_EVERY, Message, VIEW_AGE, Word};
+use super::{EVIDENCE_EVERY, Message, Meters, VIEW_AGE, Word};
 use crate::history::{Keep, Restored};
+use crate::queue::waiting;
 
 /// Where a fleet's wishes go.
 #[derive(Clone)]
@@ -25,6 +27,7 @@ pub(super) struct Outlets {
     pub(super) notices: broadcast::Sender<Notice>,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) keep: Arc<dyn Fn(Keep) + Send + Sync>,
+    pub(super) meters: Meters,
 }
 
 pub(super) struct Task {
@@ -61,7 +64,7 @@ impl Task {
             tokio::select! {
                 // Without a sender there is nobody left to wait for.
                 _ = drain.wait_for(|drain| *drain) => break,
-                Ok(()) = catalog.changed() => self.fleet.adopt(&catalog.borrow_and_update().clone(), self.now()),
+                Ok(()) = catalog.changed() => self.adopt(&catalog.borrow_and_update().clone()),
                 () = wait_until(self.started, timeout) => self.fleet.handle_timeout(self.now()),
                 _ = save.tick() => self.tidy_up(),
                 Some(message) = messages.recv() => self.hear(message),
@@ -77,6 +80,20 @@ impl Task {
         if let Some(Restored { channels, evidence, ago }) = self.checkpoint.restored() {
             self.fleet.restore(&channels, &evidence, ago, now);
         }
+        self.tell_sockets(now);
+    }
+
+    /// The hub says once that a channel has a socket, perhaps before the fleet knew the channel.
+    fn tell_sockets(&mut self, now: Timestamp) {
+        for channel in self.checkpoint.sockets() {
+            self.fleet.handle_event(Event::Sockets { channel, connected: true }, now);
+        }
+    }
+
+    fn adopt(&mut self, catalog: &Catalog) {
+        let now = self.now();
+        self.fleet.adopt(catalog, now);
+        self.tell_sockets(now);
     }
 
     fn hear(&mut self, message: Message) {
@@ -90,7 +107,12 @@ impl Task {
             // One that lost its place has left already.
             Message::Happened(Event::Reported(worker, _) | Event::TableTaken(worker, _))
                 if !self.words.contains_key(&worker) => {}
-            Message::Happened(event) => self.fleet.handle_event(event, now),
+            Message::Happened(event) => {
+                if let Event::Sockets { channel, connected } = &event {
+                    self.checkpoint.note_socket(channel, *connected);
+                }
+                self.fleet.handle_event(event, now);
+            }
             // Who asked may have gone.
             Message::View(asked) => drop(asked.send(self.view(now))),
             #[cfg(any(test, feature = "inject-panic"))]
@@ -111,14 +133,13 @@ impl Task {
                 }
                 // Nobody may be listening.
                 Action::Tell(notice) => drop(self.outlets.notices.send(notice)),
-                // Probes that are behind, or gone, have not sent it.
-                Action::Probe(order) => not_sent.extend(self.outlets.orders.try_send(order).err()),
+                Action::Probe(order) => not_sent.extend(self.order(order)),
                 Action::Save => self.save_channels(),
             }
         }
         // Last, so that an order which follows from that waits for the next turn.
         for order in not_sent {
-            let channel = order.into_inner().channel;
+            let channel = order.channel;
             let probe = Probe { channel, started: Millis(0), latency: Micros(0), found: Found::NotSent };
             self.fleet.handle_event(Event::Probed(probe), self.now());
         }
@@ -126,8 +147,31 @@ impl Task {
 
     /// A stream that does not take its words loses its place: when it can take some it joins again, and a full table makes up for all it missed.
     fn say(&mut self, worker: WorkerId, word: Word) {
-        if self.words.get(&worker).is_some_and(|words| words.try_send(word).is_err()) {
-            self.part(worker);
+        let Some(words) = self.words.get(&worker) else { return };
+        let meter = &self.outlets.meters.words;
+        meter.put();
+        match words.try_send(word) {
+            Ok(()) => meter.kept(),
+            Err(error) => {
+                meter.taken();
+                meter.dropped(u64::from(matches!(error, TrySendError::Full(_))));
+                self.part(worker);
+            }
+        }
+    }
+
+    /// Hands an order to the probes; gives it back when they are behind, or gone.
+    fn order(&self, order: Order) -> Option<Order> {
+        let Outlets { orders, meters, .. } = &self.outlets;
+        match orders.try_send(order) {
+            Ok(()) => {
+                meters.orders.seen(waiting(orders));
+                None
+            }
+            Err(refused) => {
+                meters.orders.dropped(1);
+                Some(refused.into_inner())
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::time::{advance, timeout};
 
 use super::*;
 use crate::compile::compile;
-use crate::testing::{SMALL, load_text};
+use crate::testing::{SMALL, SOCKETS, load_text};
 
 pub(crate) const CHANNEL: &str = "ethereum/a/http";
 
@@ -157,6 +157,28 @@ async fn after_a_panic_places_are_lost_and_whoever_joins_again_finds_what_was_de
 }
 
 #[tokio::test(start_paused = true)]
+async fn sockets_outlive_a_panic_and_may_be_told_before_their_channel_is_known() {
+    let running = start(None);
+    let connected = |connected| Event::Sockets { channel: "ethereum/a/ws".into(), connected };
+    let shown = async || {
+        // Older than a view may be.
+        advance(VIEW_AGE).await;
+        let view = running.store.view().await.unwrap();
+        view.channels.iter().find(|status| *status.channel == *"ethereum/a/ws").and_then(|status| status.connected)
+    };
+    running.store.tell(connected(true)).await.unwrap();
+    assert_eq!(shown().await, None);
+    let spec = compile(&load_text(SOCKETS).unwrap().config).unwrap().catalog;
+    running.store.adopt(Arc::new(Catalog::try_from(spec).unwrap()));
+    assert_eq!(shown().await, Some(true));
+    running.store.panic().await.unwrap();
+    assert_eq!(shown().await, Some(true));
+    running.store.tell(connected(false)).await.unwrap();
+    running.store.panic().await.unwrap();
+    assert_eq!(shown().await, Some(false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_survived_a_restart_is_there_from_the_first_table_on() {
     let mut first = start(None);
     first.store.tell(decided(Manual::Open)).await.unwrap();
@@ -178,6 +200,12 @@ async fn who_does_not_listen_costs_a_few_words_and_finds_the_truth_when_it_joins
     running.store.tell(decided(Manual::Open)).await.unwrap();
     running.store.view().await.unwrap();
     assert!(place.words.len() <= WORDS);
+    let outbox = |depth: usize| {
+        let queue = running.store.queues(1).into_iter().find(|queue| queue.name == "sync_outbox").unwrap();
+        assert_eq!((queue.depth, queue.capacity), (depth as u64, WORDS as u64));
+        (queue.high_water, queue.dropped)
+    };
+    assert_eq!(outbox(place.words.len()), (place.words.len() as u64, 0), "the fleet sends no third table");
     let mut open = None;
     while let Ok(word) = timeout(Duration::from_secs(1), place.hear()).await {
         match word {
@@ -190,6 +218,8 @@ async fn who_does_not_listen_costs_a_few_words_and_finds_the_truth_when_it_joins
         }
     }
     assert_eq!(open, Some(true));
+    drop(place);
+    outbox(0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lasso_hub::FeedRow;
 use lasso_jsonrpc::method::MethodClass;
 use lasso_routing::catalog::Transport;
 use lasso_routing::evidence::bucket_of;
@@ -14,6 +15,7 @@ use lasso_routing::report::{Dropped, Ending};
 use lasso_routing::table::{Barred, BreakerView};
 use lasso_routing::time::{Micros, Millis};
 
+use crate::events::relay::FeedCounts;
 use crate::history::History;
 use crate::http::facts::{
     Ack, ConfigFacts, Counters, Facts, Nack, NodeConfig, Queue, RefusedConfig, Reloaded, XdsAnswers,
@@ -30,11 +32,16 @@ pub(crate) fn view() -> View {
         block_time: Millis(12_000),
         block_time_measured: true,
         max_lag: 2,
+        selections: [90, 3, 2, 5, 1, 4, 1, 7],
+        requests: [95, 90, 3, 1, 0],
         members: members.iter().map(|(channel, provider)| (*channel, Box::from(*provider))).collect(),
     };
     View {
         generation: "0123456789abcdef".into(),
-        chains: vec![chain("public", &[(0, "alchemy"), (1, "infura"), (2, "drpc")]), chain("beta", &[(0, "shared")])],
+        chains: vec![
+            chain("public", &[(0, "alchemy"), (1, "infura"), (2, "drpc"), (3, "alchemy")]),
+            chain("beta", &[(0, "shared")]),
+        ],
         channels: channels(),
         standings: standings(),
         nodes: vec![NodeStatus {
@@ -48,7 +55,7 @@ pub(crate) fn view() -> View {
             attempts: 116,
             reports: 12,
             last_report: Some(Millis(40)),
-            dropped: Dropped { coarsened: 3, decisions: 2, lessons: 1 },
+            dropped: Dropped { coarsened: 3, decisions: 2, lessons: 1, lost: 4 },
         }],
         totals: Totals {
             reports: 12,
@@ -69,10 +76,12 @@ fn channels() -> Vec<ChannelStatus> {
         channel: channel.into(),
         transport: Transport::Http,
         breaker: BreakerView::Closed,
+        waits_for_probe: false,
         openings: 0,
         manual: Manual::Auto,
         limited: None,
         barred: None,
+        connected: None,
         health: Health::Healthy,
         availability: Availability::Up,
         head: Some(21_000_000),
@@ -110,6 +119,7 @@ fn channels() -> Vec<ChannelStatus> {
             lag: None,
             ..quiet("ethereum/drpc/http")
         },
+        ChannelStatus { transport: Transport::Ws, connected: Some(true), ..quiet("ethereum/alchemy/ws") },
     ]
 }
 
@@ -207,7 +217,49 @@ pub(crate) fn counters() -> Counters {
         streams: 5,
         stream_troubles: vec![("silent", 1), ("rejoined", 2)],
         notices_missed: 4,
+        hub: lasso_hub::Counts { sockets: 3, subscriptions: 5, opened: 9, ..lasso_hub::Counts::default() },
+        feeds: fed(),
     }
+}
+
+/// One of each.
+fn fed() -> FeedCounts {
+    let [profile, chain, kind] = ["public", "ethereum", "newHeads"].map(Arc::<str>::from);
+    let channel = Arc::<str>::from("ethereum/a/ws");
+    let feed = || [Arc::clone(&profile), Arc::clone(&chain), Arc::clone(&kind)];
+    let [of, at, by] = feed();
+    FeedCounts {
+        failovers: [([of, at, by, "lost".into()], 2)].into(),
+        fills: [(feed(), (2, 7))].into(),
+        lost: [(feed(), 1)].into(),
+        reorgs: [([Arc::clone(&profile), Arc::clone(&chain)], 1)].into(),
+        missed: [([Arc::clone(&channel), Arc::clone(&kind)], 1)].into(),
+        sockets: [(channel, (4, 2))].into(),
+    }
+}
+
+/// A feed that lives.
+pub(crate) fn feeds() -> Vec<FeedRow> {
+    vec![FeedRow {
+        profile: "public".into(),
+        chain: "ethereum".into(),
+        provider: None,
+        kind: "newHeads",
+        params: r#"["newHeads"]"#.to_owned(),
+        state: lasso_subscription::State::Live,
+        channel: Some("ethereum/a/ws".into()),
+        subscribers: 5,
+        bound_for_ms: Some(12_000),
+        last_event_age_ms: Some(250),
+        head: Some(1_000),
+        buffered: 0,
+        fills: 2,
+        filled: 7,
+        failovers: 2,
+        duplicates: 3,
+        ignored: 0,
+        delivered: 90,
+    }]
 }
 
 /// All of it, and what was asked of it.
@@ -257,6 +309,10 @@ impl Facts for FakeFacts {
 
     fn counters(&self) -> Counters {
         counters()
+    }
+
+    async fn feeds(&self) -> Vec<FeedRow> {
+        feeds()
     }
 
     fn history(&self) -> Option<History> {

@@ -33,6 +33,9 @@ pub(crate) const UP: &str = "lasso.up";
 /// The cluster that leads to `lasso serve`: for ADS, and for what the filter reports and follows.
 pub(crate) const CONTROL: &str = "lasso-control";
 
+/// The cluster that leads to `lasso serve`'s hub, where clients' WebSockets end.
+pub(crate) const HUB: &str = "lasso-hub";
+
 /// `@type` of a message.
 pub(crate) fn type_url(message: &str) -> String {
     format!("type.googleapis.com/{message}")

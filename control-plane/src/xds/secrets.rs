@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use lasso_routing::catalog::CatalogSpec;
+use lasso_routing::catalog::spec::TransportSpec;
 
 use crate::config::MASK;
 
@@ -29,9 +30,10 @@ impl Secrets {
         let mut texts: BTreeSet<String> = catalog.probe_token.iter().map(|token| token.as_str().to_owned()).collect();
         for channel in &catalog.channels {
             let values = channel.headers.values().filter(|value| value.len() > 1);
-            let whole = values.chain((channel.path != "/").then_some(&channel.path));
-            texts.extend(whole.cloned());
-            texts.extend(parts_of_path(&channel.path));
+            // A ws channel's path is its id; where its provider is, no Envoy is told.
+            let path = Some(&channel.path).filter(|path| *path != "/" && channel.transport == TransportSpec::Http);
+            texts.extend(values.chain(path).cloned());
+            texts.extend(path.into_iter().flat_map(|path| parts_of_path(path)));
             texts.extend(channel.headers.values().flat_map(|value| long(value.split(' '))));
         }
         let mut texts: Vec<String> = texts.into_iter().collect();
@@ -63,7 +65,7 @@ fn long<'a>(parts: impl Iterator<Item = &'a str>) -> Vec<String> {
 mod tests {
     use super::Secrets;
     use crate::compile::compile;
-    use crate::testing::load_text;
+    use crate::testing::{load_text, tokens};
 
     #[track_caller]
     fn check(complaint: &str, expected: &str) {
@@ -85,7 +87,7 @@ mod tests {
     #[test]
     fn the_probe_token_is_one() {
         let deployment = compile(&load_text(crate::testing::SMALL).unwrap().config).unwrap();
-        let secrets = Secrets::of(&deployment.with_probe_token(&[7; 16].into()).unwrap().catalog);
+        let secrets = Secrets::of(&deployment.with_tokens(&tokens([7; 16])).unwrap().catalog);
         assert_eq!(secrets.masked(&format!("bad value {}", "07".repeat(16))), "bad value ***");
     }
 

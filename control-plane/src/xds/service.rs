@@ -27,6 +27,8 @@ use super::session::{self, Action, Event, Progress, Session};
 use super::snapshot::{self, ResourceType};
 use crate::notice::{Notice, Notices};
 use crate::reload::{Current, Reload};
+use crate::serve::Running;
+use crate::supervise::Supervisor;
 
 /// Serves what is in effect to any number of Envoys.
 #[derive(Debug)]
@@ -34,6 +36,7 @@ pub(crate) struct Ads {
     pub(crate) reload: Reload,
     pub(crate) nodes: Nodes,
     pub(crate) notices: Notices,
+    pub(crate) supervisor: Supervisor,
     /// Turns true when streams must end.
     pub(crate) drain: watch::Receiver<bool>,
     /// How many streams there were.
@@ -41,8 +44,15 @@ pub(crate) struct Ads {
 }
 
 impl Ads {
-    pub(crate) fn new(reload: Reload, nodes: Nodes, notices: Notices, drain: watch::Receiver<bool>) -> Self {
-        Self { reload, nodes, notices, drain, streams: AtomicU64::new(0) }
+    pub(crate) fn new(running: &Running) -> Self {
+        Self {
+            reload: running.reload.clone(),
+            nodes: running.nodes.clone(),
+            notices: running.notices.clone(),
+            supervisor: running.supervisor.clone(),
+            drain: running.drain.subscribe(),
+            streams: AtomicU64::new(0),
+        }
     }
 }
 
@@ -80,7 +90,8 @@ impl AggregatedDiscoveryService for Ads {
             node: String::new(),
             progress: None,
         };
-        tokio::spawn(stream.run(request.into_inner(), self.drain.clone()));
+        let (supervisor, drain) = (self.supervisor.clone(), self.drain.clone());
+        tokio::spawn(async move { supervisor.outlive("xds stream", stream.run(request.into_inner(), drain)).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(outbox))))
     }
 }
@@ -112,6 +123,17 @@ struct EnvoyStream {
     progress: Option<Progress>,
 }
 
+impl Drop for EnvoyStream {
+    /// However it ended, by a panic too: an Envoy without a stream is not connected.
+    fn drop(&mut self) {
+        if !self.node.is_empty() {
+            info!(node = self.node, "xds stream ended");
+            self.nodes.disconnected(self.number, wall_clock());
+            self.notices.tell(Notice::Disconnected { node: std::mem::take(&mut self.node) });
+        }
+    }
+}
+
 impl EnvoyStream {
     async fn run(mut self, mut requests: Streaming<DeltaDiscoveryRequest>, mut drain: watch::Receiver<bool>) {
         loop {
@@ -133,11 +155,6 @@ impl EnvoyStream {
                 break;
             }
             self.show();
-        }
-        if !self.node.is_empty() {
-            info!(node = self.node, "xds stream ended");
-            self.nodes.disconnected(self.number, wall_clock());
-            self.notices.tell(Notice::Disconnected { node: self.node });
         }
     }
 

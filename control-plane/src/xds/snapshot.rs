@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::encode::Schema;
 use super::resources::listener::{Parts, listener};
-use super::resources::{DOWN, NAME, Site, UP, clusters, filters, routes, type_url};
+use super::resources::{DOWN, HUB, NAME, Site, UP, clusters, filters, routes, type_url};
 use crate::compile::names::{IDENTITY_DIGITS, Identity};
 use crate::compile::{Deployment, digest, without};
 use crate::config::Config;
@@ -96,6 +96,9 @@ impl Snapshot {
             let resource = encoded(&schema, ResourceType::Clusters, &json)?;
             add(ResourceType::Clusters, &plan.name, marked(resource, &plan.identity.0));
         }
+        // Its name stands for the same always, wherever it listens.
+        let hub = encoded(&schema, ResourceType::Clusters, &clusters::hub(config.listen_hub))?;
+        add(ResourceType::Clusters, HUB, marked(hub, &digest(HUB.as_bytes(), IDENTITY_DIGITS)));
         let listener = listener(config.listen_rpc, config.max_body_bytes, site, &Parts::Discovered);
         add(ResourceType::Listeners, NAME, encoded(&schema, ResourceType::Listeners, &listener)?);
         let mut snapshot = Self {

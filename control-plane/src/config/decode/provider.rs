@@ -8,6 +8,7 @@ use super::super::Provider;
 use super::super::checked::{Item, Section, Value};
 use super::super::problem::Place;
 use super::super::scalar::locate;
+use super::super::schema::SUBSCRIPTIONS;
 use super::super::vendor::{self, Form};
 use super::{Decoder, Names, rows};
 
@@ -27,13 +28,16 @@ impl Decoder<'_> {
                 continue;
             }
             let Some(provider) = self.provider(section, chain.whole("chain_id")) else { continue };
-            let url = format!("{:?}", (&provider.location, &provider.headers));
-            if let Some((first, place)) = urls.get(&url) {
-                let line = format!("{}:{}", place.file, place.line);
-                let wrong = format!("is the URL of `{first}` at {line} as well; one URL is one provider");
-                self.wrong(section.place_of("url"), &format!("{}.url", section.path), wrong);
-            } else {
-                urls.insert(url, (provider.id.clone(), section.place_of("url").clone()));
+            for (key, location) in [("url", Some(&provider.location)), ("ws_url", provider.ws.as_ref())] {
+                let Some(location) = location else { continue };
+                let url = format!("{:?}", (key, location, &provider.headers));
+                if let Some((first, place)) = urls.get(&url) {
+                    let line = format!("{}:{}", place.file, place.line);
+                    let wrong = format!("is the URL of `{first}` at {line} as well; one URL is one provider");
+                    self.wrong(section.place_of(key), &format!("{}.{key}", section.path), wrong);
+                } else {
+                    urls.insert(url, (provider.id.clone(), section.place_of(key).clone()));
+                }
             }
             providers.push(provider);
         }
@@ -47,8 +51,9 @@ impl Decoder<'_> {
 
     fn provider(&mut self, section: &Section, chain_id: Option<u64>) -> Option<Provider> {
         let url = self.url(section, "url", Form::Http, chain_id);
-        self.url(section, "ws_url", Form::Ws, chain_id);
-        let capabilities = self.capabilities(section.section("capabilities")?);
+        let ws_url = self.url(section, "ws_url", Form::Ws, chain_id);
+        let limits = section.section("capabilities")?;
+        let capabilities = self.capabilities(limits);
         let public = section.flag("public")?;
         if public && section.value("cost").is_some() {
             let wrong = "stands beside `public: true`, which means 0; keep one";
@@ -67,6 +72,8 @@ impl Decoder<'_> {
         Some(Provider {
             id: section.text("id")?.to_owned(),
             location: locate(&url?)?,
+            ws: ws_url.as_deref().and_then(locate),
+            subscriptions: subscriptions(limits),
             headers,
             priority: section.small("priority")?,
             cost: cost.or(public.then_some(CostSpec::Flat(0.0))),
@@ -104,5 +111,13 @@ impl Decoder<'_> {
             max_batch: section.small("max_batch"),
             error_rules,
         }
+    }
+}
+
+/// All of them unless it says which.
+fn subscriptions(limits: &Section) -> Vec<String> {
+    match limits.value("subscriptions") {
+        Some(_) => limits.texts("subscriptions"),
+        None => SUBSCRIPTIONS.iter().map(|kind| (*kind).to_owned()).collect(),
     }
 }

@@ -7,6 +7,7 @@ mod top;
 
 #[cfg(test)]
 pub(crate) use provider::CATEGORIES;
+pub(crate) use provider::SUBSCRIPTIONS;
 
 use super::{Absent, Effect, Key, Shape};
 

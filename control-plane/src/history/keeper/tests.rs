@@ -1,43 +1,15 @@
 use std::path::Path;
 
-use lasso_routing::fleet::saved::{SavedCell, SavedChannel, SavedManual};
-
 use super::*;
 use crate::history::data_dir::DataDir;
+use crate::history::sample::{saved_channels, saved_evidence};
 use crate::testing::Directory;
 
 const QUICK: Pace =
     Pace { evidence: Duration::from_secs(3_600), again: Duration::from_millis(5), complaint: Duration::from_secs(60) };
 
 fn channels(opens: u32) -> SavedChannels {
-    let channel = SavedChannel {
-        channel: "ethereum/a/http".into(),
-        open_ms: None,
-        because: None,
-        opens,
-        manual: SavedManual::Auto,
-        limited_ms: None,
-        own_marks: 0,
-        wrong_chain: false,
-    };
-    SavedChannels { channels: vec![channel] }
-}
-
-fn evidence(age_ms: u64) -> SavedEvidence {
-    let cell = SavedCell {
-        profile: "public".into(),
-        chain: "ethereum".into(),
-        channel: "ethereum/a/http".into(),
-        class: "eth_call".into(),
-        mean: 0.0,
-        weight: 0.0,
-        successes: 0.0,
-        failures: 0.0,
-        failures_in_a_row: 0,
-        age_ms,
-        latencies: Vec::new(),
-    };
-    SavedEvidence { cells: vec![cell] }
+    saved_channels(opens, 0)
 }
 
 fn start(path: &Path) -> (Keeper, Writer) {
@@ -75,9 +47,9 @@ fn breakers_are_written_at_once_and_evidence_only_so_often() {
     let files = Directory::with(&[]);
     let (keeper, writer) = start(&files.path("data"));
     let file = seen(&files.path("data"));
-    keeper.keep(Keep::Evidence(evidence(1)));
+    keeper.keep(Keep::Evidence(saved_evidence(1)));
     wait_until(|| age(&file) == Some(1));
-    keeper.keep(Keep::Evidence(evidence(2)));
+    keeper.keep(Keep::Evidence(saved_evidence(2)));
     keeper.keep(Keep::Channels(channels(1)));
     wait_until(|| opens(&file) == Some(1));
     keeper.keep(Keep::Channels(channels(2)));
@@ -109,7 +81,7 @@ fn what_could_not_be_written_is_written_when_it_can_unless_something_newer_came(
     file.execute_batch("CREATE TRIGGER full BEFORE INSERT ON saved BEGIN SELECT RAISE(ABORT, 'disk full'); END")
         .unwrap();
     keeper.keep(Keep::Channels(channels(1)));
-    keeper.keep(Keep::Evidence(evidence(7)));
+    keeper.keep(Keep::Evidence(saved_evidence(7)));
     keeper.keep(Keep::Channels(channels(2)));
     file.execute_batch("DROP TRIGGER full").unwrap();
     wait_until(|| opens(&file) == Some(2) && age(&file) == Some(7));
@@ -124,6 +96,7 @@ fn minutes_that_nobody_can_write_are_bounded_and_counted() {
         waiting.add_minute(Minute { at, cells: Vec::new() });
     }
     assert_eq!((waiting.minutes.len(), waiting.minutes_lost), (MOST_MINUTES, 3));
+    assert_eq!(waiting.most_minutes, MOST_MINUTES as u64);
     let mut newer = Waiting::default();
     newer.add_minute(Minute { at: 1_000, cells: Vec::new() });
     newer.channels = Some(channels(9));

@@ -73,7 +73,7 @@ async fn the_query_narrows_an_answer() {
     let site = Site::new(FakeFacts::default(), None);
     let count = |answer: &Value, key: &str| answer[key].as_array().unwrap().len();
     assert_eq!(count(&site.read("/api/chains?profile=beta").await.1, "chains"), 1);
-    assert_eq!(count(&site.read("/api/chains/ethereum?transport=ws").await.1, "channels"), 0);
+    assert_eq!(count(&site.read("/api/chains/ethereum?transport=ws").await.1, "channels"), 1);
     assert_eq!(count(&site.read("/api/breakers?profile=beta&region=eu").await.1, "breakers"), 1);
     assert_eq!(count(&site.read("/api/leaderboard/ethereum?method=eth_call").await.1, "methods"), 1);
     assert_eq!(count(&site.read("/api/leaderboard/ethereum?method=eth_call&transport=ws").await.1, "methods"), 0);
@@ -111,7 +111,11 @@ async fn a_channel_is_named_with_its_slashes() {
     }
     for (path, code, says) in [
         ("ethereum/infura/http/shut", "unknown_decision", "auto, close, open"),
-        ("ethereum/infura/open", "unknown_channel", "ethereum/alchemy/http, ethereum/drpc/http, ethereum/infura/http"),
+        (
+            "ethereum/infura/open",
+            "unknown_channel",
+            "ethereum/alchemy/http, ethereum/alchemy/ws, ethereum/drpc/http, ethereum/infura/http",
+        ),
         ("open", "unknown_decision", "there are"),
     ] {
         let answer = json(site.ask(Method::POST, &format!("/api/admin/breakers/{path}"), &[]).await).await;

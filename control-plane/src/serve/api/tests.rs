@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Parser;
-use lasso_routing::catalog::Catalog;
+use lasso_routing::catalog::{Catalog, Token};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, watch};
 use super::*;
 use crate::args::{Cli, Command};
 use crate::history::{History, Kept, Pace};
+use crate::hub;
 use crate::reload::Loader;
 use crate::store::{Setup, Store};
 use crate::supervise::Supervisor;
@@ -19,10 +20,10 @@ use crate::sync::SyncService;
 use crate::testing::{Directory, SMALL};
 
 struct Site {
+    front: Front,
     running: Running,
     supervisor: Supervisor,
     store: Store,
-    address: SocketAddr,
     files: Directory,
 }
 
@@ -34,8 +35,11 @@ impl Site {
         let Command::Serve { config, site } = written.command else { unreachable!() };
         let loader = Loader::new(config, site);
         let first = loader.first().unwrap();
+        let local = "127.0.0.1:0".parse().unwrap();
+        let early = Arc::new(loader.first().unwrap());
+        let front = Front::open(local, early, token).await.unwrap();
         let catalog = Arc::new(Catalog::try_from(first.deployment.catalog.clone()).unwrap());
-        let (mut running, reloader) = Running::new(loader, first);
+        let (mut running, reloader) = Running::new(loader, first, front.drain.clone());
         running.start(reloader).unwrap();
         let notices = broadcast::Sender::new(64);
         let setup = Setup {
@@ -50,19 +54,36 @@ impl Site {
         let supervisor = running.supervisor.clone();
         let (store, run, _) = Store::new(setup, supervisor.clone());
         running.tasks.spawn(run);
-        let local = "127.0.0.1:0".parse().unwrap();
         let (_, seen) = watch::channel(Arc::default());
         let (history, mut recorder) = History::new(&mut Kept::open(None, Pace::default()).unwrap(), seen);
         running.tasks.spawn(async move { recorder.run().await });
         let sync = SyncService::new(store.clone(), supervisor.clone(), running.drain.subscribe());
-        let fleet = Fleet { store: store.clone(), sync, history, notices };
-        let address = start(&mut running, local, token, &fleet).await.unwrap();
-        Self { running, supervisor, store, address, files }
+        let fleet = Fleet { store: store.clone(), sync, history, notices, keeper: None };
+        let mut site = Self { front, running, supervisor, store, files };
+        site.is_early().await;
+        let sockets = hub::listen(local).await.unwrap();
+        let hub = hub::start(&mut site.running, sockets, &site.store, &Token::from([1; 16])).unwrap();
+        site.front.start(&mut site.running, &fleet, &hub);
+        site
+    }
+
+    /// Nothing runs, and it says so.
+    async fn is_early(&self) {
+        let (status, body) = self.ask("GET", "/api/ready", "").await;
+        assert_eq!(
+            (status, &*body),
+            (503, r#"{"ready":false,"missing":["ads","configuration","hub","store","sync"]}"#)
+        );
+        assert_eq!(self.read("/api/health").await["fleet"], Value::Null);
+        assert_eq!(self.read("/api/config").await["warnings"].as_array().map(Vec::len), Some(0));
+        assert_eq!(self.ask("GET", "/api/chains", "").await.0, 503);
+        let (_, metrics) = self.ask("GET", "/metrics", "").await;
+        assert!(metrics.contains("lasso_store_up{region=\"eu\"} 0\n"), "{metrics}");
     }
 
     async fn send(&self, method: &str, path: &str, headers: &str) -> TcpStream {
-        let mut socket = TcpStream::connect(self.address).await.unwrap();
-        let host = self.address;
+        let mut socket = TcpStream::connect(self.front.address).await.unwrap();
+        let host = self.front.address;
         let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
         socket.write_all(head.as_bytes()).await.unwrap();
         socket
@@ -154,12 +175,21 @@ async fn a_reload_by_the_api_is_in_force_or_refused_and_shown() {
 async fn a_panic_of_the_store_is_told_and_counted_and_it_answers_again() {
     let site = Site::begin(None).await;
     let mut events = BufReader::new(site.send("GET", "/api/events", "").await);
+    [CONFIGURATION, HUB, STORE, ADS, SYNC].into_iter().for_each(|part| site.front.readiness.has(part));
     assert_eq!(site.read("/api/ready").await["ready"], true);
     site.store.panic().await.unwrap();
     assert_eq!(hear(&mut events, "task_restarted").await["data"]["task"], "store");
     assert_eq!(site.read("/api/chains").await["chains"].as_array().unwrap().len(), 2);
     let (_, metrics) = site.ask("GET", "/metrics", "").await;
     assert!(metrics.contains("lasso_task_restarts_total{region=\"eu\",task=\"store\"} 1\n"), "{metrics}");
+    for queue in
+        ["store", "sync_outbox", "probe_orders", "fleet_notices", "notices", "panics", "events", "reload_orders"]
+    {
+        assert!(
+            metrics.contains(&format!("lasso_queue_high_water{{region=\"eu\",queue=\"{queue}\"}}")),
+            "{queue}: {metrics}"
+        );
+    }
     assert_eq!(site.supervisor.panics()["store"], 1);
     site.running.drain.send_replace(true);
 }

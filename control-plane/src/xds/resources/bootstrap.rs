@@ -14,7 +14,8 @@ use super::{CONTROL, DOWN, Site, UP, clusters, filters, routes, type_url};
 use crate::compile::Deployment;
 use crate::config::Config;
 
-/// Everything in one file; Envoy runs it without the control plane. When there is one, its workers report to it all the same.
+/// Everything in one file; Envoy runs it without the control plane. When there is one, its workers report to it all the same, and its hub takes
+/// WebSockets.
 pub(crate) fn static_config(
     config: &Config,
     deployment: &Deployment,
@@ -29,7 +30,7 @@ pub(crate) fn static_config(
         up: &filters::wasm(UP, &catalog, site),
     };
     let mut clusters: Vec<Value> = deployment.clusters.iter().map(|plan| clusters::cluster(plan, site)).collect();
-    clusters.push(control_cluster(config.listen_xds));
+    clusters.extend([clusters::hub(config.listen_hub), control_cluster(config.listen_xds)]);
     let listener = listener(config.listen_rpc, config.max_body_bytes, site, &parts);
     let file = json!({
         "node": {"id": node, "cluster": "lasso"},

@@ -1,13 +1,15 @@
-//! One cluster for each HTTP channel.
+//! One cluster for each channel, and the one that clients' WebSockets go to.
 //!
-//! Duty: reach a provider quickly, keep its connections, notice dead ones.
+//! Duty: reach a provider quickly, keep its connections, notice dead ones; reach a ws channel by the hub, which has the sockets.
 //! Invariant: no cluster limits what the filter decided (Envoy's default of 3 concurrent retries would).
 //! Leaves to others: paths, keys and headers (the filter writes them), choosing.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
-use super::{Site, type_url};
-use crate::compile::ClusterPlan;
+use super::{HUB, Site, type_url};
+use crate::compile::{ClusterPlan, Destination};
 use crate::config::{Location, LocationHost};
 
 /// How much may be in flight to one provider. Not a limit: a bound for when everything else failed.
@@ -16,14 +18,63 @@ const PLENTY: u32 = 100_000;
 /// Connections to providers are given up before the provider does it: a request on a connection that is just being closed is reset.
 const IDLE_TIMEOUT: &str = "50s";
 
+/// Of a channel.
 pub(crate) fn cluster(plan: &ClusterPlan, site: &Site) -> Value {
-    let address = match &plan.location.host {
+    match &plan.leads_to {
+        Destination::Provider(location) => to_provider(&plan.name, location, site),
+        Destination::Hub(address) => to_hub(&plan.name, *address, &over_http2()),
+    }
+}
+
+/// Where WebSockets of clients go.
+pub(crate) fn hub(address: SocketAddr) -> Value {
+    to_hub(HUB, address, &json!({"explicit_http_config": {"http_protocol_options": {}}}))
+}
+
+fn to_provider(name: &str, location: &Location, site: &Site) -> Value {
+    let mut cluster = plain(name, &location.host, location.port, "1s");
+    cluster["preconnect_policy"] = json!({"per_upstream_preconnect_ratio": 1.1});
+    let mut options = match location.tls {
+        true => json!({"auto_config": {"http_protocol_options": {}, "http2_protocol_options": http2()}}),
+        false => json!({"explicit_http_config": {"http_protocol_options": {}}}),
+    };
+    options["common_http_protocol_options"] = json!({"idle_timeout": IDLE_TIMEOUT});
+    speak(&mut cluster, &options);
+    if location.tls {
+        cluster["transport_socket"] = tls(location, site);
+    }
+    cluster
+}
+
+/// The hub is on this machine: who does not take the connection at once is not there.
+fn to_hub(name: &str, address: SocketAddr, options: &Value) -> Value {
+    let mut cluster = plain(name, &LocationHost::Ip(address.ip()), address.port(), "0.5s");
+    speak(&mut cluster, options);
+    cluster
+}
+
+/// Many calls over one connection: without TLS nobody can say what the other speaks, so both must know.
+fn over_http2() -> Value {
+    json!({"explicit_http_config": {"http2_protocol_options": http2()}})
+}
+
+fn http2() -> Value {
+    json!({
+        "initial_stream_window_size": 1_048_576,
+        "initial_connection_window_size": 16_777_216,
+        "connection_keepalive": {"interval": "30s", "timeout": "5s"},
+    })
+}
+
+/// What all of them have.
+fn plain(name: &str, host: &LocationHost, port: u16, connect_timeout: &str) -> Value {
+    let address = match host {
         LocationHost::Name(name) => name.clone(),
         LocationHost::Ip(ip) => ip.to_string(),
     };
     let mut cluster = json!({
-        "name": plan.name,
-        "connect_timeout": "1s",
+        "name": name,
+        "connect_timeout": connect_timeout,
         "per_connection_buffer_limit_bytes": 1_048_576,
         "circuit_breakers": {"thresholds": [{
             "max_connections": PLENTY,
@@ -32,28 +83,29 @@ pub(crate) fn cluster(plan: &ClusterPlan, site: &Site) -> Value {
             "max_retries": PLENTY,
         }]},
         "load_assignment": {
-            "cluster_name": plan.name,
+            "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {
-                "address": {"socket_address": {"address": address, "port_value": plan.location.port}},
+                "address": {"socket_address": {"address": address, "port_value": port}},
             }}]}],
         },
-        "preconnect_policy": {"per_upstream_preconnect_ratio": 1.1},
         "upstream_connection_options": {
             "tcp_keepalive": {"keepalive_time": 10, "keepalive_interval": 2, "keepalive_probes": 3},
         },
         "upstream_bind_config": {"socket_options": [tcp_user_timeout()]},
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol_options(&plan.location),
-        },
     });
-    match &plan.location.host {
+    match host {
         LocationHost::Name(_) => cluster["cluster_type"] = dns(),
         LocationHost::Ip(_) => cluster["type"] = json!("STATIC"),
     }
-    if plan.location.tls {
-        cluster["transport_socket"] = tls(&plan.location, site);
-    }
     cluster
+}
+
+/// Sets which HTTP a cluster speaks.
+fn speak(cluster: &mut Value, options: &Value) {
+    const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let mut options = options.clone();
+    options["@type"] = json!(type_url(OPTIONS));
+    cluster["typed_extension_protocol_options"] = json!({OPTIONS: options});
 }
 
 /// What STRICT_DNS has become: one host for each address.
@@ -69,26 +121,6 @@ fn dns() -> Value {
 /// Keepalive probes are not sent while data is unacknowledged; this ends a connection whose peer vanished in the middle of a request.
 fn tcp_user_timeout() -> Value {
     json!({"description": "TCP_USER_TIMEOUT", "level": 6, "name": 18, "int_value": 5_000, "state": "STATE_PREBIND"})
-}
-
-fn protocol_options(location: &Location) -> Value {
-    let mut options = json!({
-        "@type": type_url("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
-        "common_http_protocol_options": {"idle_timeout": IDLE_TIMEOUT},
-    });
-    if location.tls {
-        options["auto_config"] = json!({
-            "http_protocol_options": {},
-            "http2_protocol_options": {
-                "initial_stream_window_size": 1_048_576,
-                "initial_connection_window_size": 16_777_216,
-                "connection_keepalive": {"interval": "30s", "timeout": "5s"},
-            },
-        });
-    } else {
-        options["explicit_http_config"] = json!({"http_protocol_options": {}});
-    }
-    options
 }
 
 fn tls(location: &Location, site: &Site) -> Value {

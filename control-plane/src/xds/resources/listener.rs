@@ -1,6 +1,6 @@
 //! The listener for clients, where Lasso sets it up.
 //!
-//! Duty: HTTP in, the filter chain (CORS, DOWN, router with UP), the request log.
+//! Duty: HTTP in, the filter chain (CORS, DOWN, router with UP), another one for WebSockets, the request log.
 //! Invariant: the request log has no path that the filter wrote and no upstream header: those are secrets. The body limit is above the
 //! filter's own, so that a body that is too long gets a JSON-RPC error and not Envoy's.
 //! Leaves to others: listeners of a mesh, which are the user's (`envoy/mesh.yaml`).
@@ -48,7 +48,11 @@ fn connection_manager(site: &Site, parts: &Parts<'_>) -> Value {
             "max_concurrent_streams": 1_000,
             "initial_stream_window_size": 1_048_576,
             "initial_connection_window_size": 16_777_216,
+            // WebSockets over HTTP/2 (RFC 8441).
+            "allow_connect": true,
         },
+        "upgrade_configs": [upgrade()],
+        "local_reply_config": {"mappers": [no_hub()]},
         "access_log": access_logs(site),
         "http_filters": [
             {"name": "envoy.filters.http.cors", "typed_config": {
@@ -74,6 +78,36 @@ fn connection_manager(site: &Site, parts: &Parts<'_>) -> Value {
         }
     }
     manager
+}
+
+/// A WebSocket has a filter chain of its own, with nothing in it but the router: ours would see frames it can do nothing with, and a socket would
+/// keep the filter's configuration alive for as long as it lasts.
+fn upgrade() -> Value {
+    json!({
+        "upgrade_type": "websocket",
+        "filters": [{"name": "envoy.filters.http.router", "typed_config": {
+            "@type": type_url("envoy.extensions.filters.http.router.v3.Router"),
+            "suppress_envoy_headers": true,
+        }}],
+    })
+}
+
+/// What a WebSocket client is told where the hub is not to be reached.
+fn no_hub() -> Value {
+    const BODY: &str = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"no WebSocket now: the hub is not there; HTTP still works"}}"#;
+    json!({
+        "filter": {"and_filter": {"filters": [
+            {"status_code_filter": {"comparison": {
+                "op": "EQ",
+                "value": {"default_value": 503, "runtime_key": "lasso.no_hub"},
+            }}},
+            {"header_filter": {"header": {"name": "upgrade", "present_match": true}}},
+        ]}},
+        "body_format_override": {
+            "content_type": "application/json",
+            "text_format_source": {"inline_string": BODY},
+        },
+    })
 }
 
 fn filter(name: &str, parts: &Parts<'_>) -> Value {

@@ -1,6 +1,6 @@
 //! The route configuration: from a request that the filter has judged to the cluster of its next attempt.
 //!
-//! Duty: match the cluster on what the filter published, retry what it marked, keep clients' headers from providers and providers'
+//! Duty: match the cluster on what the filter published, retry what it marked, lead WebSockets to the hub, keep clients' headers from providers and providers'
 //! from clients.
 //! Invariant: Envoy retries nothing that the filter let through: no status codes in `retry_on`. A request without a published cluster
 //! gets a local reply, which the filter turns into a JSON-RPC error.
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use lasso_routing::time::Millis;
 use serde_json::{Map, Value, json};
 
-use super::{NAME, type_url};
+use super::{HUB, NAME, type_url};
 use crate::compile::Deployment;
 
 /// Filter state that the filter sets: the next attempt's cluster and the request's number, with this between them.
@@ -39,6 +39,7 @@ pub(crate) fn route_configuration(deployment: &Deployment, others: &BTreeSet<Str
     let mut routes = vec![
         call("once", &once, FOR_WRITES, &times, &clusters),
         call("call", &posted, FOR_ANYTHING, &times, &clusters),
+        upgrade(),
         health(),
         preflight(),
         not_post(),
@@ -88,6 +89,26 @@ impl Times {
 pub(crate) fn longest_deadline(deployment: &Deployment) -> Millis {
     let configured = deployment.catalog.profiles.iter().flat_map(|profile| profile.methods.timeouts_ms.values());
     configured.map(|millis| Millis(u64::from(*millis))).fold(LONGEST_BUILT_IN, Millis::max)
+}
+
+/// WebSockets go to the hub, which says what is wrong with those that it does not take. It pings, so a silent one is a dead one.
+fn upgrade() -> Value {
+    json!({
+        "name": "upgrade",
+        "match": {
+            "safe_regex": {"regex": "/((ws/)?rpc(/.*)?)?"},
+            "headers": [
+                method("GET"),
+                {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": true}},
+            ],
+        },
+        "route": {
+            "cluster": HUB,
+            "timeout": "0s",
+            "idle_timeout": "60s",
+            "cluster_not_found_response_code": "SERVICE_UNAVAILABLE",
+        },
+    })
 }
 
 fn health() -> Value {
@@ -154,6 +175,8 @@ fn call(name: &str, matches: &Value, retry_on: &str, times: &Times, clusters: &V
             "timeout": times.whole,
             "idle_timeout": times.idle,
             "cluster_not_found_response_code": "SERVICE_UNAVAILABLE",
+            // A POST that wants to be a WebSocket is neither, and would not pass the filter.
+            "upgrade_configs": [{"upgrade_type": "websocket", "enabled": false}],
             "inline_cluster_specifier_plugin": {"extension": {
                 "name": "envoy.router.cluster_specifier_plugin.matcher",
                 "typed_config": clusters,

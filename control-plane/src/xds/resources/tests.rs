@@ -1,13 +1,16 @@
 //! Whole files, as they are printed.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::CONTROL;
 use super::bootstrap::{ads_bootstrap, static_config};
 use super::listener::{Parts, listener};
 use crate::compile::compile;
-use crate::testing::{SMALL, load_text, site, yaml_of};
+use crate::testing::{SMALL, SOCKETS, load_text, site, tokens, yaml_of};
 use crate::xds::encode::Schema;
+use crate::xds::snapshot::{ResourceType, Snapshot};
 use crate::yaml::Document;
 
 fn rendered() -> Value {
@@ -94,7 +97,7 @@ fn the_route_outlasts_the_longest_deadline() {
     let file = rendered();
     let manager = &file["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
     let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_array().unwrap();
-    let calls: Vec<_> = routes.iter().filter(|route| route["route"]["timeout"].is_string()).collect();
+    let calls: Vec<_> = routes.iter().filter(|route| route["route"]["retry_policy"].is_object()).collect();
     assert_eq!(calls.len(), 2);
     assert!(calls.iter().all(|route| route["route"]["timeout"] == "180s"), "2 min of a debug_* and 1 for its body");
     assert!(calls.iter().all(|route| route["route"]["idle_timeout"] == "125s"), "and the filter gives up first");
@@ -106,6 +109,26 @@ fn a_silent_stream_outlasts_the_longest_built_in_deadline() {
     let file = static_config(&config, &compile(&config).unwrap(), &site(), "envoy-1", None).unwrap();
     let manager = &file["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
     let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_array().unwrap();
-    let idle: Vec<_> = routes.iter().filter_map(|route| route["route"]["idle_timeout"].as_str()).collect();
+    let calls = routes.iter().filter(|route| route["route"]["retry_policy"].is_object());
+    let idle: Vec<_> = calls.filter_map(|route| route["route"]["idle_timeout"].as_str()).collect();
     assert_eq!(idle, ["50s", "50s"]);
+}
+
+#[test]
+fn sockets_lead_to_the_hub_by_http_1_and_ws_channels_by_http_2() {
+    let deployment = compile(&load_text(SOCKETS).unwrap().config).unwrap();
+    let over_ws = deployment.clusters.iter().find(|plan| plan.name == "lasso/ethereum/a/ws").unwrap();
+    let clusters =
+        json!([super::clusters::hub("127.0.0.1:18001".parse().unwrap()), super::clusters::cluster(over_ws, &site())]);
+    insta::assert_snapshot!(Document::from(&clusters).to_string());
+}
+
+#[test]
+fn everything_about_sockets_is_what_envoy_reads() {
+    let config = load_text(SOCKETS).unwrap().config;
+    let deployment = Arc::new(compile(&config).unwrap().with_tokens(&tokens([7; 16])).unwrap());
+    let snapshot = Snapshot::new(&config, &deployment, &site()).unwrap();
+    let clusters: Vec<_> = snapshot.all(ResourceType::Clusters).keys().map(String::as_str).collect();
+    assert!(clusters.contains(&"lasso-hub") && clusters.contains(&"lasso/beta:ethereum/own/ws"), "{clusters:?}");
+    assert_eq!(clusters.len(), 6);
 }

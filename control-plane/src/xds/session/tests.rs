@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use lasso_routing::time::{Millis, Timestamp};
 
-use super::super::resources::{DOWN, NAME, UP};
+use super::super::resources::{DOWN, HUB, NAME, UP};
 use super::super::snapshot::{ResourceType, Snapshot};
 use super::{Action, Event, Phase, Request, Session};
 use crate::compile::compile;
@@ -36,6 +36,11 @@ fn cluster(id: &str) -> String {
     format!("lasso/c/{id}/http")
 }
 
+/// As tests write it.
+fn short(cluster: &str) -> &str {
+    if cluster == HUB { "hub" } else { cluster.trim_start_matches("lasso/c/").trim_end_matches("/http") }
+}
+
 /// A response that the test has not answered yet.
 struct Waiting {
     nonce: String,
@@ -54,7 +59,6 @@ struct Envoy {
 /// What a response said, as tests write it: `cds +a`, `rds a b`, `ecds a b`, `cds -a`, `lds`.
 fn told(action: Action) -> Option<(ResourceType, String)> {
     let Action::Send(response) = action else { return None };
-    let short = |name: &String| name.trim_start_matches("lasso/c/").trim_end_matches("/http").to_owned();
     // What is listed is found in the bytes.
     let listed = || {
         let bytes = response.resources.values().map(|resource| String::from_utf8_lossy(&resource.content.value));
@@ -192,14 +196,14 @@ fn subscribe(names: &[&str]) -> Request {
 fn a_wildcard_subscription_is_sent_everything_of_its_type() {
     for names in [&[][..], &["*"]] {
         let mut envoy = Envoy::new(&snapshot(&["a", "b"]));
-        assert_eq!(envoy.says(CLUSTERS, subscribe(names)), ["cds +a +b"]);
+        assert_eq!(envoy.says(CLUSTERS, subscribe(names)), ["cds +hub +a +b"]);
     }
 }
 
 #[test]
 fn a_fresh_envoy_gets_clusters_then_routes_then_the_catalog() {
     let mut envoy = Envoy::new(&snapshot(&["a", "b"]));
-    assert_eq!(envoy.asks(&[CLUSTERS, ROUTES, FILTERS]), ["cds +a +b"]);
+    assert_eq!(envoy.asks(&[CLUSTERS, ROUTES, FILTERS]), ["cds +hub +a +b"]);
     assert_eq!(envoy.waits(5_000), [""; 0], "no ack, no routes");
     assert_eq!(envoy.acks_for(60_000), ["200 rds a b", "400 ecds a b"]);
     assert_eq!(envoy.session.poll_timeout(), None);
@@ -214,7 +218,10 @@ fn an_ack_is_told_with_how_long_it_took() {
         .session
         .handle_event(Event::Request(CLUSTERS, Request { nonce: "1".to_owned(), ..Request::default() }), envoy.now);
     let acked = envoy.session.poll_action();
-    assert_eq!(acked, Some(Action::Acked { kind: CLUSTERS, names: vec![cluster("a")], after: Millis(17) }));
+    assert_eq!(
+        acked,
+        Some(Action::Acked { kind: CLUSTERS, names: vec![HUB.to_owned(), cluster("a")], after: Millis(17) })
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::super::{
     Absent::{Is, Required, Unset},
     Key, Kind, STRATEGIES, Shape,
 };
-use super::{HOUR, MINUTE, later, now};
+use super::{HOUR, MINUTE, now};
 
 pub(super) const KEYS: &[Key] = &[
     now(
@@ -40,38 +40,43 @@ pub(super) const KEYS: &[Key] = &[
         Is("128"),
         "A block this far behind the head needs an archival provider.",
     ),
-    later("profiles.*.chains.*.subscriptions", Shape::Section, Unset(""), "WebSocket subscriptions."),
-    later(
+    now(
+        "profiles.*.chains.*.subscriptions",
+        Shape::Section,
+        Unset(""),
+        "Subscriptions (`eth_subscribe`) of its WebSocket clients.",
+    ),
+    now(
         "profiles.*.chains.*.subscriptions.fill",
         Shape::One(Kind::Flag),
         Is("true"),
         "Whether blocks and logs missed in a failover are fetched and delivered.",
     ),
-    later(
+    now(
         "profiles.*.chains.*.subscriptions.max_fill_blocks",
         Shape::One(Kind::Whole(1, 100_000)),
         Is("256"),
-        "Longest gap that is filled, in blocks.",
+        "Longest gap that is filled, in blocks. Over it the client is told, and its socket closed: it subscribes again.",
     ),
-    later(
+    now(
         "profiles.*.chains.*.subscriptions.fill_timeout",
         Shape::One(Kind::Duration(100, 10 * MINUTE)),
         Is("30s"),
-        "Time for a fill.",
+        "Time for a fill, retries with other providers included.",
     ),
-    later(
+    now(
         "profiles.*.chains.*.subscriptions.subscribe_timeout",
         Shape::One(Kind::Duration(100, 10 * MINUTE)),
         Is("10s"),
-        "Time for a feed to go live.",
+        "Time for a subscription to go live; after it the client gets an error.",
     ),
-    later(
+    now(
         "profiles.*.chains.*.subscriptions.stale_after",
         Shape::One(Kind::Auto(&Kind::Duration(500, HOUR))),
         Is("auto"),
         "A feed without an event for this long has failed. `auto`: 3.5 block times, at least 5 s.",
     ),
-    later(
+    now(
         "profiles.*.chains.*.subscriptions.linger",
         Shape::One(Kind::Duration(0, HOUR)),
         Is("60s"),

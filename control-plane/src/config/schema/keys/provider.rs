@@ -4,7 +4,10 @@ use super::super::{
     Absent::{Is, Required, Unset},
     Key, Kind, Shape,
 };
-use super::{later, now};
+use super::now;
+
+/// Kinds of `eth_subscribe`.
+pub(crate) const SUBSCRIPTIONS: &[&str] = &["newHeads", "logs", "newPendingTransactions", "syncing"];
 
 /// What a provider's own error rule may say an error is. The router's own names: a test compares.
 pub(crate) const CATEGORIES: &[&str] = &[
@@ -36,11 +39,12 @@ pub(super) const KEYS: &[Key] = &[
         "Where it answers over HTTP. Two profiles with the same URL and headers share one channel: breaker, \
          marks and connections.",
     ),
-    later(
+    now(
         "profiles.*.chains.*.providers[].ws_url",
         Shape::One(Kind::Url(&["wss", "ws"])),
         Unset("no WebSocket"),
-        "Where it answers over WebSocket.",
+        "Where it answers over WebSocket: subscriptions, and calls over a second channel that is ranked beside its \
+         HTTP one. The control plane dials it, with the same `headers`.",
     ),
     now(
         "profiles.*.chains.*.providers[].priority",
@@ -104,11 +108,11 @@ pub(super) const KEYS: &[Key] = &[
         Unset("100"),
         "Most calls in a batch it takes.",
     ),
-    later(
+    now(
         "profiles.*.chains.*.providers[].capabilities.subscriptions",
-        Shape::List(Kind::Choice(&["newHeads", "logs", "newPendingTransactions", "syncing"])),
+        Shape::List(Kind::Choice(SUBSCRIPTIONS)),
         Unset("all"),
-        "Kinds of `eth_subscribe` it serves.",
+        "Kinds of `eth_subscribe` that it serves over `ws_url`; `[]`: calls only.",
     ),
     now(
         "profiles.*.chains.*.providers[].capabilities.error_rules",

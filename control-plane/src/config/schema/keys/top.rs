@@ -4,7 +4,7 @@ use super::super::{
     Absent::{Is, Unset},
     Key, Kind, STRATEGIES, Shape,
 };
-use super::{later, now};
+use super::now;
 
 pub(super) const KEYS: &[Key] = &[
     now(
@@ -49,7 +49,27 @@ pub(super) const KEYS: &[Key] = &[
         "`HOST:PORT` of an Envoy listener through which the control plane probes providers, so that probes take the path \
          of calls; or `direct`, past Envoy. Read at the start only.",
     ),
-    later("ws_sockets", Shape::One(Kind::Whole(1, 64)), Is("2"), "Sockets to each WebSocket provider for calls."),
+    now(
+        "calls_via",
+        Shape::One(Kind::Text),
+        Unset("`listen.rpc`"),
+        "`HOST:PORT` of an Envoy listener for clients: calls of WebSocket clients, and what fills gaps of subscriptions, go \
+         through it like any other call. Read at the start only.",
+    ),
+    now("ws_sockets", Shape::One(Kind::Whole(1, 64)), Is("2"), "Sockets to each `ws_url` for calls."),
+    now("hub", Shape::Section, Unset(""), "How much the hub holds: what clients' WebSockets lead to."),
+    now(
+        "hub.max_sockets",
+        Shape::One(Kind::Whole(1, 1_000_000)),
+        Is("10000"),
+        "Clients' sockets at once; one more is refused with 503.",
+    ),
+    now(
+        "hub.max_subscriptions",
+        Shape::One(Kind::Whole(1, 10_000)),
+        Is("128"),
+        "Subscriptions of one socket; one more is an error.",
+    ),
     now("listen", Shape::Section, Unset(""), "Where things listen."),
     now(
         "listen.rpc",
@@ -64,11 +84,11 @@ pub(super) const KEYS: &[Key] = &[
         Is("127.0.0.1:18000"),
         "ADS for Envoys, gRPC. It carries provider keys in the clear.",
     ),
-    later(
+    now(
         "listen.hub",
-        Shape::One(Kind::Address),
+        Shape::One(Kind::LoopbackAddress),
         Is("127.0.0.1:18001"),
-        "WebSocket upgrades and ws channels, for Envoy only.",
+        "The hub: WebSocket upgrades and ws channels, for Envoy only. It believes what Envoy forwards.",
     ),
     now(
         "listen.http",

@@ -69,9 +69,7 @@ impl Watch {
     fn acked(&mut self, kind: ResourceType, versions: &[(String, String)], now: Timestamp) {
         match kind {
             CLUSTERS => {
-                let short =
-                    versions.iter().map(|(name, _)| name.trim_start_matches("lasso/c/").trim_end_matches("/http"));
-                for name in short.filter(|name| name.len() == 1) {
+                for name in versions.iter().map(|(name, _)| short(name)).filter(|name| name.len() == 1) {
                     self.clusters.entry(name.to_owned()).or_insert(now);
                 }
             }
@@ -101,22 +99,27 @@ fn draw(seed: &mut u64, below: usize) -> usize {
 }
 
 impl Watch {
-    fn nacked(&mut self, kind: ResourceType, versions: &[(String, String)]) {
-        if kind == FILTERS && !versions.is_empty() {
+    fn nacked(&mut self, kind: ResourceType, refused: &Waiting) {
+        if kind == FILTERS && !refused.versions.is_empty() {
             self.catalogs.pop();
+        }
+        // What it would not let go it has had all along.
+        for name in refused.removed.iter().filter(|_| kind == CLUSTERS) {
+            self.clusters.insert(short(name).to_owned(), Timestamp::default());
         }
     }
 
     /// What was unanswered was applied or not, and what Envoy has then is what it says.
     fn reconnected(&mut self, envoy: &mut Envoy, seed: &mut u64) {
-        for (kind, Waiting { versions, removed, .. }) in std::mem::take(&mut envoy.unanswered) {
+        for (kind, waiting) in std::mem::take(&mut envoy.unanswered) {
             if draw(seed, 2) == 0 {
+                let Waiting { versions, removed, .. } = waiting;
                 self.acked(kind, &versions, envoy.now);
                 let has = envoy.has.entry(kind).or_default();
                 has.extend(versions);
                 has.retain(|name, _| !removed.contains(name));
             } else {
-                self.nacked(kind, &versions);
+                self.nacked(kind, &waiting);
             }
         }
         let clusters: Vec<_> = envoy
@@ -152,7 +155,7 @@ fn check(mut seed: u64, generations: &[Arc<Snapshot>]) {
                 envoy.reconnects(&current)
             }
             (3, Some(kind)) => {
-                watch.nacked(kind, &envoy.unanswered[&kind].versions);
+                watch.nacked(kind, &envoy.unanswered[&kind]);
                 envoy.nacks(kind)
             }
             (4..=20, Some(kind)) => {
