@@ -38,8 +38,9 @@ check: setup ## format, lints, house rules, licences (the last where cargo-deny 
 	$(CARGO) test -p lasso-tests --test tidy
 	@scripts/deny.sh
 
-bench: build ## what Lasso costs over plain Envoy, as ratios (docs/performance.md); QUICK=1: rougher, ENFORCE=1: fail when over budget
-	$(CARGO) run --release -p lasso-tests --bin lasso-bench -- $(if $(QUICK),--quick) $(if $(ENFORCE),--enforce)
+bench: build ## what Lasso costs over plain Envoy, as ratios (docs/performance.md); QUICK=1: rougher, ONLY=part, ENFORCE=1: fail when over budget
+	$(CARGO) build --release -p lasso
+	$(CARGO) run --release -p lasso-tests --bin lasso-bench -- $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(ENFORCE),--enforce)
 
 fuzz: setup ## one minute of fuzzing each target (needs cargo-fuzz and a nightly toolchain)
 	@scripts/fuzz.sh

@@ -5,7 +5,6 @@
 
 use std::{
     fs,
-    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -35,15 +34,11 @@ impl Layout {
         Ok(if taskset.is_ok_and(|status| status.success()) { Self::Pinned { envoy, load } } else { Self::Free })
     }
 
-    /// A command that starts this program where Envoys run.
-    pub(crate) fn envoy(self, program: &Path) -> Command {
+    /// Where Envoys run, and whatever is measured with them.
+    pub(crate) const fn envoy(self) -> Option<u32> {
         match self {
-            Self::Pinned { envoy, .. } => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", &envoy.to_string()]).arg(program);
-                command
-            }
-            Self::Free => Command::new(program),
+            Self::Pinned { envoy, .. } => Some(envoy),
+            Self::Free => None,
         }
     }
 }

@@ -8,6 +8,7 @@
 mod calls;
 mod connection;
 mod failover;
+mod fanout;
 mod isolation;
 mod load;
 mod machine;
@@ -26,7 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use lasso_tests::tools;
 
 use crate::{machine::Layout, report::Report};
@@ -38,12 +39,30 @@ struct Args {
     /// Under 40 seconds, and rougher.
     #[arg(long)]
     quick: bool,
+    /// One part alone.
+    #[arg(long)]
+    only: Option<Part>,
     /// Exit with 1 when a budget does not hold.
     #[arg(long)]
     enforce: bool,
     /// Where the report goes as JSON [default: target/bench.json].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Processor time, throughput and latency beside plain Envoy.
+    Pair,
+    /// A bad first answer.
+    Failover,
+    /// A dead chain beside a living one.
+    Isolation,
+    /// Ranking channels.
+    Rank,
+    /// One head, many sockets.
+    Fanout,
 }
 
 /// How much of everything.
@@ -66,6 +85,9 @@ struct Effort {
     isolation: Duration,
     /// Of ten thousand plans.
     batches: u32,
+    /// Clients' sockets that a head goes to, and such heads.
+    sockets: usize,
+    heads: u32,
 }
 
 const FULL: Effort = Effort {
@@ -78,6 +100,8 @@ const FULL: Effort = Effort {
     isolations: 3,
     isolation: Duration::from_millis(4_000),
     batches: 50,
+    sockets: 5_000,
+    heads: 20,
 };
 
 const QUICK: Effort = Effort {
@@ -90,6 +114,8 @@ const QUICK: Effort = Effort {
     isolations: 1,
     isolation: Duration::from_millis(3_000),
     batches: 10,
+    sockets: 1_000,
+    heads: 8,
 };
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -99,7 +125,7 @@ fn main() -> anyhow::Result<ExitCode> {
     // One thread for load and mock: no lock between them, and no second thread to fight over their processor.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let effort = if args.quick { QUICK } else { FULL };
-    let report = runtime.block_on(measure(&effort, layout))?;
+    let report = runtime.block_on(measure(&effort, layout, args.only))?;
     let path = args.out.unwrap_or_else(|| tools::root().join("target/bench.json"));
     report.write(&path, args.quick, layout)?;
     let mut out = std::io::stdout().lock();
@@ -108,11 +134,16 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(if args.enforce && !report.holds() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn measure(effort: &Effort, layout: Layout) -> anyhow::Result<Report> {
+async fn measure(effort: &Effort, layout: Layout, only: Option<Part>) -> anyhow::Result<Report> {
     let mut report = Report::default();
-    pair::measure(effort, layout, &mut report).await?;
-    failover::measure(effort, layout, &mut report).await?;
-    isolation::measure(effort, layout, &mut report).await?;
-    rank::measure(effort, &mut report)?;
+    for part in Part::value_variants().iter().filter(|part| only.is_none_or(|only| only == **part)) {
+        match part {
+            Part::Pair => pair::measure(effort, layout, &mut report).await?,
+            Part::Failover => failover::measure(effort, layout, &mut report).await?,
+            Part::Isolation => isolation::measure(effort, layout, &mut report).await?,
+            Part::Rank => rank::measure(effort, &mut report)?,
+            Part::Fanout => fanout::measure(effort, layout, &mut report).await?,
+        }
+    }
     Ok(report)
 }

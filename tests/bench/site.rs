@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use lasso_tests::{Config, Process, Scratch, free_port, loopback, tools};
+use lasso_tests::{Config, Listen, Process, Scratch, free_port, loopback, tools};
 
 use crate::{
     calls::{Calls, Load},
@@ -53,7 +53,8 @@ impl Site {
     pub(crate) async fn lasso(layout: Layout, config: &Config, log: AccessLog, path: &str) -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
         let port = free_port();
-        let file = scratch.write("lasso.yaml", &config.yaml(port, free_port(), free_port()))?;
+        let listen = Listen { rpc: port, xds: free_port(), hub: free_port(), http: free_port() };
+        let file = scratch.write("lasso.yaml", &config.yaml(listen))?;
         let rendered = Command::new(tools::lasso()?)
             .args(["render", "envoy"])
             .arg(&file)
@@ -75,7 +76,7 @@ impl Site {
     }
 
     async fn start(layout: Layout, scratch: Scratch, file: &Path, port: u16, path: &str) -> anyhow::Result<Self> {
-        let mut command = layout.envoy(&tools::envoy()?);
+        let mut command = tools::on(layout.envoy(), &tools::envoy()?);
         command.arg("-c").arg(file).args(["--disable-hot-restart", "-l", "error", "--concurrency", "1"]);
         let envoy = Process::start("envoy", &mut command, &scratch)?;
         let address = loopback(port);

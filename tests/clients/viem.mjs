@@ -1,9 +1,11 @@
 // viem.mjs URL CONTRACT REVERTER TRANSACTION: reads a chain with viem and prints everything it was told, a line for each read.
-import { createPublicClient, http } from 'viem';
+// A ws:// URL is asked on a socket.
+import { createPublicClient, http, webSocket } from 'viem';
 
 const [url, contract, reverter, transaction] = process.argv.slice(2);
-const client = createPublicClient({ transport: http(url, { retryCount: 0 }) });
-const batched = createPublicClient({ transport: http(url, { retryCount: 0, batch: true }) });
+const transport = (options) => url.startsWith('ws') ? webSocket(url, { ...options, batch: undefined, reconnect: false }) : http(url, options);
+const client = createPublicClient({ transport: transport({ retryCount: 0 }) });
+const batched = createPublicClient({ transport: transport({ retryCount: 0, batch: true }) });
 const account = '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266';
 
 // What a program sees of a failure, without the URL that viem puts into its long message.
@@ -58,3 +60,5 @@ const out = await told({
 });
 const whole = (_, value) => typeof value === 'bigint' ? `${value}n` : value;
 for (const [name, end] of Object.entries(out)) console.log(name, JSON.stringify(end, whole));
+// A socket would keep the program alive.
+process.exit(0);

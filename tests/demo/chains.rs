@@ -62,10 +62,7 @@ impl Chains {
     pub(crate) fn config(&self) -> Config {
         let chain = |chain: &Chain| {
             let config = ChainConfig::new(chain.name, chain.chain_id).line("block_time: 2s");
-            chain
-                .providers
-                .iter()
-                .fold(config, |config, provider| config.provider(provider.name, &provider.proxy.url("/")))
+            chain.providers.iter().fold(config, |config, provider| config.provider_on(provider.name, &provider.proxy))
         };
         self.chains.iter().map(chain).fold(Config::new().strategy("fastest").exploring(), Config::chain)
     }

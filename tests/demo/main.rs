@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
-use lasso_tests::{Client, Process, Scratch, loopback, tools};
+use lasso_tests::{Client, Listen, Process, Scratch, loopback, tools};
 use tokio::signal::unix::{SignalKind, signal};
 
 mod chains;
@@ -44,6 +44,7 @@ struct Args {
 struct Ports {
     rpc: u16,
     xds: u16,
+    hub: u16,
     http: u16,
     admin: u16,
     nodes: u16,
@@ -52,11 +53,16 @@ struct Ports {
 }
 
 impl Ports {
+    fn listen(self) -> Listen {
+        Listen { rpc: self.rpc, xds: self.xds, hub: self.hub, http: self.http }
+    }
+
     fn of(args: &Args) -> Self {
         match args.ports_from {
             None => Self {
                 rpc: 10_000,
                 xds: 18_000,
+                hub: 18_001,
                 http: 18_002,
                 admin: 9_901,
                 nodes: 18_545,
@@ -68,6 +74,7 @@ impl Ports {
                 xds: first + 1,
                 admin: first + 2,
                 nodes: first + 3,
+                hub: first + 8,
                 http: first + 9,
                 providers: first + 10,
                 faults: first + 20,
@@ -104,7 +111,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
             }
             None => {
                 let chains = chains::Chains::start(ports, &scratch).await?;
-                let config = scratch.write("lasso.yaml", &chains.config().yaml(ports.rpc, ports.xds, ports.http))?;
+                let config = scratch.write("lasso.yaml", &chains.config().yaml(ports.listen()))?;
                 let stack = Stack::start(&config, ports.admin, workers, &scratch).await?;
                 page::demo(&stack.rpc.to_string(), &loopback(ports.http).to_string(), &chains, workers, &args.folder)?;
                 stack.until_something_ends().await
@@ -148,7 +155,7 @@ impl Stack {
         let effective = String::from_utf8_lossy(&checked.stdout).into_owned();
         let rpc = listen(&effective, "rpc")?;
         must_be_free(rpc, "listen.rpc of the configuration")?;
-        for key in ["xds", "http"] {
+        for key in ["xds", "hub", "http"] {
             must_be_free(listen(&effective, key)?, &format!("listen.{key} of the configuration"))?;
         }
         must_be_free(loopback(admin), "Envoy's admin port of the demo")?;

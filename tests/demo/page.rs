@@ -6,6 +6,8 @@ use crate::chains::{Chain, Chains};
 
 const BODY: &str = r#"'{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"}'"#;
 
+const SUBSCRIBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
+
 /// One line on standard output.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
@@ -30,6 +32,10 @@ pub(crate) fn demo(rpc: &str, http: &str, chains: &Chains, workers: u32, folder:
         line(&format!("  curl -s http://{rpc}/rpc/{} -d {BODY}", chain.name))?;
         line(&format!("  curl -s 'http://{rpc}/rpc/{}?include_meta=body' -d {BODY}", chain.name))?;
     }
+    line("\nListen on one socket (any WebSocket client will do); it survives the kills below:")?;
+    for chain in &chains.chains {
+        line(&format!("  websocat ws://{rpc}/ws/rpc/{}    # then type: {SUBSCRIBE}", chain.name))?;
+    }
     for chain in chains.chains.iter().take(1) {
         kill(rpc, chain)?;
     }
@@ -51,6 +57,10 @@ fn kill(rpc: &str, chain: &Chain) -> anyhow::Result<()> {
             provider.name
         ))?;
     }
+    if let Some(first) = chain.providers.first() {
+        let base = format!("http://127.0.0.1:{}", first.faults);
+        line(&format!("  curl -s -X POST {base}/sockets/reset    # {}'s open sockets only", first.name))?;
+    }
     line(&format!(
         "  for i in $(seq 300); do curl -s http://{rpc}/rpc/{} -d {BODY}; echo; done | grep -c '\"result\"'",
         chain.name
@@ -62,5 +72,6 @@ pub(crate) fn own(rpc: &str, config: &Path, workers: u32, folder: &Path) -> anyh
     line(&format!("Lasso is up with {}: {workers} Envoy worker(s).\n", config.display()))?;
     line(&format!("  http://{rpc}/rpc/CHAIN\n\nAsk, with the name of one of your chains:"))?;
     line(&format!("  curl -s http://{rpc}/rpc/CHAIN -d {BODY}"))?;
+    line(&format!("  websocat ws://{rpc}/ws/rpc/CHAIN    # then type: {SUBSCRIBE}"))?;
     line(&format!("\nLogs are in {}. Ctrl-c stops everything.", folder.display()))
 }

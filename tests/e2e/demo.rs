@@ -2,7 +2,7 @@
 
 use std::{process::Command, time::Duration};
 
-use lasso_tests::{Client, Process, Scratch, free_ports, tools, wait};
+use lasso_tests::{Client, Process, Scratch, Socket, free_ports, tools, wait};
 use serde_json::json;
 
 /// How many ports in a row the demo takes at most, with `--ports-from`.
@@ -40,6 +40,9 @@ async fn the_demo_serves_two_chains_until_ctrl_c() {
         );
         assert!(client.call(&url(chain), "eth_gasPrice", json!([])).await.unwrap().result().is_some(), "{chain}");
     }
+    let socket = Socket::open(&format!("ws://127.0.0.1:{ports}/ws/rpc/ethereum")).await.unwrap();
+    let heads = socket.subscribe(json!(["newHeads"])).await.unwrap();
+    socket.until_events(&heads, 1, Duration::from_secs(10)).await.unwrap();
     let down = format!("http://127.0.0.1:{}/down", ports + 20);
     assert!(demo.log().contains(&down), "the page does not say {down}");
     for call in 0..100 {
@@ -49,6 +52,8 @@ async fn the_demo_serves_two_chains_until_ctrl_c() {
         let answered = client.call(&url("ethereum"), "eth_blockNumber", json!([])).await.unwrap();
         assert!(answered.result().is_some(), "call {call}: {}", answered.text());
     }
+    let told = socket.events(&heads).len();
+    socket.until_events(&heads, told + 2, Duration::from_secs(10)).await.unwrap();
     assert_eq!(interrupt(&demo).await, Some(0), "{}", demo.log());
     assert!(demo.log().contains("stopped"), "{}", demo.log());
     assert!(client.read(&url("ethereum")).await.is_err(), "something still listens");
@@ -58,8 +63,8 @@ async fn the_demo_serves_two_chains_until_ctrl_c() {
 async fn ones_own_file_is_served_and_a_taken_port_is_named() {
     let scratch = Scratch::new().unwrap();
     let ports = free_ports(PORTS);
-    let (rpc, xds) = (ports, ports + 1);
-    let listen = format!("listen: {{rpc: \"127.0.0.1:{rpc}\", xds: \"127.0.0.1:{xds}\"}}\n");
+    let (rpc, xds, hub) = (ports, ports + 1, ports + 8);
+    let listen = format!("listen: {{rpc: \"127.0.0.1:{rpc}\", xds: \"127.0.0.1:{xds}\", hub: \"127.0.0.1:{hub}\"}}\n");
     let chain =
         "profiles: {public: {chains: {mine: {chain_id: 5, providers: [{id: a, url: \"http://127.0.0.1:9/\"}]}}}}\n";
     let file = scratch.write("own.yaml", &format!("{listen}{chain}")).unwrap();

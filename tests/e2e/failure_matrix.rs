@@ -25,7 +25,7 @@ struct Row {
 }
 
 enum Bad {
-    Fault(Fault),
+    Fault(Box<Fault>),
     Door(Door),
 }
 
@@ -40,7 +40,7 @@ fn row(name: &'static str, fault: Fault) -> Row {
         | Answer::Hang
         | Answer::Reset => None,
     };
-    Row { name, bad: Bad::Fault(fault), fast: true, own_error }
+    Row { name, bad: Bad::Fault(Box::new(fault)), fast: true, own_error }
 }
 
 fn slow(name: &'static str, bad: Bad) -> Row {
@@ -52,7 +52,7 @@ fn connections() -> Vec<Row> {
         Row { name: "connection refused", bad: Bad::Door(Door::Refusing), fast: true, own_error: None },
         slow("accepted, never read", Bad::Door(Door::Deaf)),
         slow("machine gone", Bad::Door(Door::Gone)),
-        slow("never answered", Bad::Fault(Fault::answer(Answer::Hang))),
+        slow("never answered", Bad::Fault(Box::new(Fault::answer(Answer::Hang)))),
         row("reset before headers", Fault::answer(Answer::Reset)),
         row("reset in the head of the body", Fault::text(200, GOOD).sent(Delivery::reset_after(20))),
         row("closed in the body", Fault::text(200, GOOD).sent(Delivery::close_after(20))),
@@ -146,7 +146,7 @@ impl Stand {
         for _ in 0..3 {
             let proxy = FaultProxy::start(node.url()).await.unwrap();
             match &row.bad {
-                Bad::Fault(fault) => proxy.set([fault.clone()]),
+                Bad::Fault(fault) => proxy.set([Fault::clone(fault)]),
                 Bad::Door(door) => proxy.door_is(*door).await.unwrap(),
             }
             bad.push(proxy);
@@ -231,7 +231,8 @@ impl Stand {
 
     /// A text that is itself a JSON-RPC error may reach the client as it is.
     fn carries_own_text(&self, error: &Value) -> bool {
-        let Bad::Fault(Fault { answer: Answer::Text { body, .. }, .. }) = &self.row.bad else { return false };
+        let Bad::Fault(fault) = &self.row.bad else { return false };
+        let Answer::Text { body, .. } = &fault.answer else { return false };
         let said: Option<Value> = serde_json::from_str(&body.replace("$ID", "1")).ok();
         said.and_then(|said| said.get("error").cloned()).as_ref() == Some(error)
     }
@@ -313,10 +314,10 @@ async fn heavy_calls_pass_providers_that_refuse() {
         ("eth_estimateGas", json!([{"from": ACCOUNT, "to": ACCOUNT}])),
         ("debug_traceTransaction", json!([format!("0x{:064x}", 1)])),
     ];
-    let bads =
-        [Bad::Door(Door::Refusing), Bad::Fault(Fault::text(503, "")), Bad::Fault(Fault::rpc(-32603, "Internal error"))];
+    let faults = [Fault::text(503, ""), Fault::rpc(-32603, "Internal error")];
+    let bads = [Bad::Door(Door::Refusing)].into_iter().chain(faults.map(|fault| Bad::Fault(Box::new(fault))));
     let (mut config, mut stands) = (Config::new(), Vec::new());
-    for (number, bad) in (1..).zip(&bads) {
+    for (number, bad) in (1..).zip(bads) {
         for (index, (method, params)) in (0..).zip(&calls) {
             let chain_id = number * 10 + index;
             let mut chain = ChainConfig::new(&format!("chain{chain_id}"), chain_id);
@@ -325,8 +326,8 @@ async fn heavy_calls_pass_providers_that_refuse() {
             let mut refusing = Vec::new();
             for name in ["a", "b"] {
                 let proxy = FaultProxy::without_node().await.unwrap();
-                match bad {
-                    Bad::Fault(fault) => proxy.set([fault.clone()]),
+                match &bad {
+                    Bad::Fault(fault) => proxy.set([Fault::clone(fault)]),
                     Bad::Door(door) => proxy.door_is(*door).await.unwrap(),
                 }
                 chain = chain.provider(name, &proxy.url("/"));

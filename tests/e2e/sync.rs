@@ -124,6 +124,7 @@ async fn what_the_fleet_knows_is_followed_and_said_to_be_in_force() {
         opening: 1,
         limited: None,
         barred: None,
+        connected: false,
     };
     stand.control.say(Table { version: 1, full: true, channels: vec![closed_off], ..Table::default() });
     stand.until("the table to be taken", || stand.control.heard().taken.len() == 3).await;

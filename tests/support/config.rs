@@ -4,6 +4,21 @@
 
 use std::fmt::Write as _;
 
+use crate::FaultProxy;
+
+/// The ports of a configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Listen {
+    /// Envoy's listener.
+    pub rpc: u16,
+    /// The control plane.
+    pub xds: u16,
+    /// Its hub.
+    pub hub: u16,
+    /// Its API.
+    pub http: u16,
+}
+
 /// One chain and its providers.
 #[derive(Debug, Clone)]
 pub struct ChainConfig {
@@ -31,6 +46,20 @@ impl ChainConfig {
         let lines = lines.iter().map(|line| (*line).to_owned()).collect();
         self.providers.push((id.to_owned(), url.to_owned(), lines));
         self
+    }
+
+    /// One more provider that answers over HTTP and WebSocket.
+    #[must_use]
+    pub fn provider_on(self, id: &str, proxy: &FaultProxy) -> Self {
+        self.provider_on_with(id, proxy, &[])
+    }
+
+    /// The same with more YAML lines of its own.
+    #[must_use]
+    pub fn provider_on_with(self, id: &str, proxy: &FaultProxy, lines: &[&str]) -> Self {
+        let ws_url = format!("ws_url: \"{}\"", proxy.ws_url("/"));
+        let lines: Vec<&str> = [ws_url.as_str()].into_iter().chain(lines.iter().copied()).collect();
+        self.provider_with(id, &proxy.url("/"), &lines)
     }
 
     /// A YAML line of the chain.
@@ -115,9 +144,12 @@ impl Config {
         self
     }
 
-    /// The text, with these ports for the listener, the control plane and its API.
-    pub fn yaml(&self, rpc: u16, xds: u16, http: u16) -> String {
-        let mut out = format!("listen:\n  rpc: 127.0.0.1:{rpc}\n  xds: 127.0.0.1:{xds}\n  http: 127.0.0.1:{http}\n");
+    /// The text, with these ports.
+    pub fn yaml(&self, Listen { rpc, xds, hub, http }: Listen) -> String {
+        let mut out = "listen:\n".to_owned();
+        for (key, port) in [("rpc", rpc), ("xds", xds), ("hub", hub), ("http", http)] {
+            let _ = writeln!(out, "  {key}: 127.0.0.1:{port}");
+        }
         for line in &self.top {
             let _ = writeln!(out, "{line}");
         }

@@ -3,12 +3,12 @@
 //! Invariant: it runs without hot restart, and its listener and admin port are on 127.0.0.1.
 //! Leaves to others: what its configuration says ([`crate::Mesh`]).
 
-use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::ensure;
 use serde_json::Value;
 
-use crate::{Answered, Client, Process, Scratch, tools};
+use crate::{Answered, Client, Options, Process, Scratch, tools};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
@@ -33,12 +33,12 @@ impl Envoy {
         name: &str,
         file: &Path,
         ports: Ports,
-        concurrency: u32,
+        options: &Options,
         scratch: &Scratch,
     ) -> anyhow::Result<Self> {
-        let mut command = Command::new(tools::envoy()?);
+        let mut command = tools::on(options.processor, &tools::envoy()?);
         command.arg("-c").arg(file).args(["--disable-hot-restart", "-l", "warning"]);
-        command.args(["--concurrency", &concurrency.to_string()]);
+        command.args(["--concurrency", &options.concurrency.to_string()]);
         Ok(Self { process: Process::start(name, &mut command, scratch)?, ports, client: Client::new() })
     }
 
@@ -57,6 +57,11 @@ impl Envoy {
     /// A URL of the listener.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.ports.rpc)
+    }
+
+    /// A URL of the listener for sockets.
+    pub fn ws_url(&self, path: &str) -> String {
+        format!("ws://127.0.0.1:{}{path}", self.ports.rpc)
     }
 
     /// One call on a chain, by its default strategy.

@@ -26,6 +26,54 @@ pub struct Fault {
     pub probability: Option<f64>,
     /// After so many times it is gone; absent: it stays.
     pub times: Option<u32>,
+    /// The transport whose calls it applies to; absent: both.
+    pub over: Option<Over>,
+    /// What its sockets do. Such a fault strikes no call.
+    pub socket: Option<SocketFault>,
+    /// So many blocks behind the node, in what calls are told of the head, blocks and logs and in events. Such a fault strikes no call either.
+    pub behind: u64,
+}
+
+/// How a call came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Over {
+    /// As an HTTP request.
+    Http,
+    /// As a message on a socket.
+    Ws,
+}
+
+/// Ways in which sockets misbehave, beside the answers to calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SocketFault {
+    /// Upgrades are refused.
+    Refuse {
+        /// HTTP status.
+        status: u16,
+        /// Seconds of `Retry-After`.
+        #[serde(default)]
+        retry_after: Option<u64>,
+    },
+    /// Sockets stay open and calls are answered, events are not sent.
+    Stall,
+    /// Sockets stay open; not a byte is read or written, not even a pong.
+    Freeze,
+    /// Every so manyth event is lost.
+    LoseEvery(u64),
+    /// Logs are lost, heads come.
+    LoseLogs,
+    /// After so many more events, on whichever sockets, a socket is reset; then the fault is gone.
+    BreakAfter(u64),
+    /// Each event comes twice.
+    Twice,
+    /// Neighbouring events change places.
+    Swap,
+    /// Events come so many milliseconds late.
+    LateMs(u64),
+    /// Before each event this text, which is no JSON-RPC.
+    Garbage(String),
 }
 
 /// What is said.
@@ -92,6 +140,16 @@ impl Fault {
         Self { delivery, ..Self::default() }
     }
 
+    /// What sockets do.
+    pub fn socket(fault: SocketFault) -> Self {
+        Self { socket: Some(fault), ..Self::default() }
+    }
+
+    /// Honest, but of a while ago.
+    pub fn behind(blocks: u64) -> Self {
+        Self { behind: blocks, ..Self::default() }
+    }
+
     /// Any answer.
     pub fn answer(answer: Answer) -> Self {
         Self { answer, ..Self::default() }
@@ -145,6 +203,20 @@ impl Fault {
         self
     }
 
+    /// Only for calls that come as HTTP requests.
+    #[must_use]
+    pub fn over_http(mut self) -> Self {
+        self.over = Some(Over::Http);
+        self
+    }
+
+    /// Only for calls that come on sockets.
+    #[must_use]
+    pub fn over_ws(mut self) -> Self {
+        self.over = Some(Over::Ws);
+        self
+    }
+
     /// Only for calls of this client: what one Envoy cannot reach and another can.
     #[must_use]
     pub fn for_agent(mut self, agent: &str) -> Self {
@@ -164,6 +236,11 @@ impl Fault {
     pub fn after(mut self, milliseconds: u64) -> Self {
         self.latency_ms = milliseconds;
         self
+    }
+
+    /// Whether it is about calls at all.
+    pub(crate) fn strikes_calls(&self) -> bool {
+        self.socket.is_none() && self.behind == 0
     }
 
     /// Whether it applies to a method.

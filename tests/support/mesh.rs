@@ -15,8 +15,8 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use crate::{
-    Answered, Client, Config, Envoy, Process, Relay, Scratch, envoy::Ports, free_port, loopback, process::read_lossy,
-    tools,
+    Answered, Client, Config, Envoy, Listen, Process, Relay, Scratch, envoy::Ports, free_port, loopback,
+    process::read_lossy, tools,
 };
 
 /// How a mesh is started.
@@ -28,13 +28,15 @@ pub struct Options {
     pub filter: Option<PathBuf>,
     /// Whether `lasso serve` feeds Envoy; else Envoy runs on a rendered file alone.
     pub control_plane: bool,
+    /// The processor that all of it runs on; absent: wherever the system likes.
+    pub processor: Option<u32>,
     /// PEM of the authorities that providers' certificates must come from; absent: the system's.
     pub ca_bundle: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { concurrency: 1, filter: None, control_plane: false, ca_bundle: None }
+        Self { concurrency: 1, filter: None, control_plane: false, processor: None, ca_bundle: None }
     }
 }
 
@@ -53,9 +55,8 @@ pub struct Mesh {
 /// What stays the same when the control plane starts again.
 #[derive(Debug)]
 struct Place {
-    rpc: u16,
-    xds: u16,
-    http: u16,
+    listen: Listen,
+    processor: Option<u32>,
     /// Arguments of `lasso serve` and `lasso render envoy` about this machine.
     site: Vec<PathBuf>,
 }
@@ -70,16 +71,17 @@ impl Place {
         if let Some(pem) = &options.ca_bundle {
             site.extend(["--ca-bundle".into(), scratch.write("authorities.pem", pem)?]);
         }
-        Ok(Self { rpc: free_port(), xds: free_port(), http: free_port(), site })
+        let listen = Listen { rpc: free_port(), xds: free_port(), hub: free_port(), http: free_port() };
+        Ok(Self { listen, processor: options.processor, site })
     }
 
     fn write(&self, config: &Config, scratch: &Scratch) -> anyhow::Result<PathBuf> {
-        scratch.write("lasso.yaml", &config.yaml(self.rpc, self.xds, self.http))
+        scratch.write("lasso.yaml", &config.yaml(self.listen))
     }
 
     fn serve(&self, config: &Config, scratch: &Scratch) -> anyhow::Result<Process> {
         let file = self.write(config, scratch)?;
-        let mut serve = Command::new(tools::lasso()?);
+        let mut serve = tools::on(self.processor, &tools::lasso()?);
         serve.arg("serve").arg(&file).args(&self.site);
         Process::start("lasso", &mut serve, scratch)
     }
@@ -95,13 +97,14 @@ impl Mesh {
     pub async fn start_with(config: &Config, options: &Options) -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
         let place = Place::new(options, &scratch)?;
-        let ports = Ports { rpc: place.rpc, admin: free_port() };
+        let ports = Ports { rpc: place.listen.rpc, admin: free_port() };
         let file = place.write(config, &scratch)?;
         let mut render = Command::new(tools::lasso()?);
-        let relay = Relay::to(loopback(place.xds)).await?;
+        let relay = Relay::to(loopback(place.listen.xds)).await?;
         let control_plane = if options.control_plane {
             // Envoy goes by the relay; the control plane listens where it always does.
-            let file = scratch.write("relayed.yaml", &config.yaml(place.rpc, relay.port(), place.http))?;
+            let relayed = Listen { xds: relay.port(), ..place.listen };
+            let file = scratch.write("relayed.yaml", &config.yaml(relayed))?;
             render.args(["render", "bootstrap"]).arg(&file);
             Some(place.serve(config, &scratch)?)
         } else {
@@ -110,7 +113,7 @@ impl Mesh {
         };
         render.args(["--admin", &format!("127.0.0.1:{}", ports.admin)]);
         let rendered = render_to(&mut render, &scratch)?;
-        let envoy = Envoy::start("envoy", &rendered, ports, options.concurrency, &scratch)?;
+        let envoy = Envoy::start("envoy", &rendered, ports, options, &scratch)?;
         let mut mesh = Self { envoy, control_plane, relay, place, scratch };
         if let Err(error) = mesh.envoy.serves(mesh.control_plane.as_ref()).await {
             mesh.scratch.keep();
@@ -124,11 +127,11 @@ impl Mesh {
         let ports = Ports { rpc: free_port(), admin: free_port() };
         let text = fs::read_to_string(tools::root().join("envoy/mesh.yaml"))?;
         let text = with_port(&text, 10_000, ports.rpc)?;
-        let text = with_port(&text, 18_000, self.place.xds)?;
+        let text = with_port(&text, 18_000, self.place.listen.xds)?;
         let admin =
             format!("\nadmin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}\n", ports.admin);
         let file = self.scratch.write("mesh.yaml", &(text + &admin))?;
-        let envoy = Envoy::start("envoy-mesh", &file, ports, 1, &self.scratch)?;
+        let envoy = Envoy::start("envoy-mesh", &file, ports, &Options::default(), &self.scratch)?;
         envoy.serves(self.control_plane.as_ref()).await?;
         Ok(envoy)
     }
@@ -136,6 +139,16 @@ impl Mesh {
     /// A URL of the listener.
     pub fn url(&self, path: &str) -> String {
         self.envoy.url(path)
+    }
+
+    /// Where a chain's sockets are opened, by Envoy.
+    pub fn ws_url(&self, chain: &str) -> String {
+        self.envoy.ws_url(&format!("/ws/rpc/{chain}"))
+    }
+
+    /// The same past Envoy: straight at the hub.
+    pub fn hub_url(&self, chain: &str) -> String {
+        format!("ws://127.0.0.1:{}/ws/rpc/{chain}", self.place.listen.hub)
     }
 
     /// One call on a chain, by its default strategy.
@@ -177,7 +190,7 @@ impl Mesh {
 
     /// A URL of the control plane's API.
     pub fn api_url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.place.http)
+        format!("http://127.0.0.1:{}{path}", self.place.listen.http)
     }
 
     /// Everything Envoy printed.
@@ -216,7 +229,7 @@ impl Mesh {
 
     /// Writes another configuration where `lasso serve` reads it, as an editor does: in a file beside it that is renamed over it.
     pub fn write_config(&self, config: &Config) -> anyhow::Result<()> {
-        self.write_config_text(&config.yaml(self.place.rpc, self.place.xds, self.place.http))
+        self.write_config_text(&config.yaml(self.place.listen))
     }
 
     /// The same with any text.
@@ -232,7 +245,7 @@ impl Mesh {
 
     /// The port on which its workers look for their control plane.
     pub fn control_port(&self) -> u16 {
-        self.place.xds
+        self.place.listen.xds
     }
 
     /// Envoy.

@@ -51,6 +51,11 @@ impl Node {
         &self.url
     }
 
+    /// Its URL for sockets.
+    pub fn ws_url(&self) -> String {
+        self.url.replacen("http", "ws", 1)
+    }
+
     /// The result of a call straight to the node.
     pub async fn call(&self, method: &str, params: Value) -> anyhow::Result<Value> {
         let answered = self.client.call(&self.url, method, params).await?;

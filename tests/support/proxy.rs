@@ -1,9 +1,10 @@
 //! A provider that misbehaves on command.
 //!
-//! Duty: stand in front of a node as one provider: pass calls on, strike with the [`Fault`]s in force, count and remember what
-//! arrived. Faults change at run time, in this process or by the admin port.
+//! Duty: stand in front of a node as one provider, for HTTP and WebSocket on one port: pass calls and subscriptions on, strike with the [`Fault`]s in
+//! force, count and remember what arrived. Faults change at run time, in this process or by the admin port.
 //! Invariant: what was received is recorded before anything is answered; memory is bounded. Listens on 127.0.0.1 only.
-//! Leaves to others: the bytes of one connection (`connection`), the words of an answer (`answer`), the admin port (`admin`).
+//! Leaves to others: the bytes of one connection (`connection`) or socket (`socket`, `events`), the words of an answer (`answer`, `behind`), the admin
+//! port (`admin`).
 
 use std::{
     net::SocketAddr,
@@ -14,20 +15,23 @@ use std::{
 use anyhow::Context;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::watch,
+    sync::{broadcast, watch},
     task::JoinSet,
 };
 
-use crate::{Client, Fault, free_port, loopback};
+use crate::{Client, Fault, MadeChain, free_port, loopback};
 
 mod admin;
 mod answer;
+mod behind;
 mod connection;
+mod events;
 mod http;
 mod ledger;
+mod socket;
 
 use ledger::Ledger;
-pub use ledger::{Counts, Recorded};
+pub use ledger::{Counts, Recorded, SocketCounts};
 
 /// What the port does with connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +59,26 @@ pub struct FaultProxy {
 struct Shared {
     ledger: Mutex<Ledger>,
     door: watch::Sender<Door>,
-    node: Option<String>,
+    /// Told whenever the faults in force are others.
+    faults: watch::Sender<()>,
+    hangups: broadcast::Sender<Hangup>,
+    truth: Truth,
     client: Client,
+}
+
+/// Whose word is passed on.
+#[derive(Debug)]
+enum Truth {
+    Node(String),
+    Made(MadeChain),
+    Nobody,
+}
+
+/// How open sockets are ended.
+#[derive(Debug, Clone, Copy)]
+enum Hangup {
+    Reset,
+    Close(u16),
 }
 
 impl Shared {
@@ -76,14 +98,25 @@ impl FaultProxy {
         Self::start_on(free_port(), None).await
     }
 
+    /// A provider on a free port of a chain that is made up; several may be of the same.
+    pub async fn of_chain(chain: &MadeChain) -> anyhow::Result<Self> {
+        Self::telling(free_port(), Truth::Made(chain.clone())).await
+    }
+
     /// A provider on this port.
     pub async fn start_on(port: u16, node: Option<&str>) -> anyhow::Result<Self> {
+        Self::telling(port, node.map_or(Truth::Nobody, |node| Truth::Node(node.to_owned()))).await
+    }
+
+    async fn telling(port: u16, truth: Truth) -> anyhow::Result<Self> {
         let address = loopback(port);
         let listener = listen(address, BACKLOG).with_context(|| format!("port {port} is taken"))?;
         let shared = Arc::new(Shared {
             ledger: Mutex::new(Ledger::default()),
             door: watch::Sender::new(Door::Open),
-            node: node.map(ToOwned::to_owned),
+            faults: watch::Sender::new(()),
+            hangups: broadcast::Sender::new(16),
+            truth,
             client: Client::new(),
         });
         let mut tasks = JoinSet::new();
@@ -108,9 +141,32 @@ impl FaultProxy {
         format!("http://{}{path}", self.address)
     }
 
+    /// Its URL for sockets.
+    pub fn ws_url(&self, path: &str) -> String {
+        format!("ws://{}{path}", self.address)
+    }
+
     /// These faults instead of all earlier ones.
     pub fn set(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shared.ledger().set(faults);
+        self.shared.faults.send_replace(());
+    }
+
+    /// One fault more.
+    pub fn add(&self, fault: Fault) {
+        self.shared.ledger().add(fault);
+        self.shared.faults.send_replace(());
+    }
+
+    /// Resets every open socket. New ones are let in.
+    pub fn reset_sockets(&self) {
+        // No socket: nothing to reset.
+        let _ = self.shared.hangups.send(Hangup::Reset);
+    }
+
+    /// Closes every open socket with this code.
+    pub fn close_sockets(&self, code: u16) {
+        let _ = self.shared.hangups.send(Hangup::Close(code));
     }
 
     /// No faults, door open, nothing counted.
@@ -145,7 +201,17 @@ impl FaultProxy {
         self.shared.ledger().counts().clone()
     }
 
-    /// Requests of one method (items of batches count one each).
+    /// Calls of one method that came on sockets.
+    pub fn count_ws(&self, method: &str) -> u64 {
+        self.shared.ledger().counts().sockets.by_method.get(method).copied().unwrap_or_default()
+    }
+
+    /// Subscriptions of one kind (`newHeads`, `logs`) that there are now.
+    pub fn subscriptions(&self, kind: &str) -> u64 {
+        self.shared.ledger().counts().sockets.subscriptions.get(kind).copied().unwrap_or_default()
+    }
+
+    /// Calls of one method that came over HTTP (items of batches count one each).
     pub fn count(&self, method: &str) -> u64 {
         self.counts().by_method.get(method).copied().unwrap_or_default()
     }

@@ -6,6 +6,7 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::bail;
@@ -51,6 +52,14 @@ pub fn client_script(name: &str) -> PathBuf {
 /// The Python that has web3.py.
 pub fn python() -> anyhow::Result<PathBuf> {
     find("LASSO_PYTHON", &[root().join("tests/clients/.venv/bin/python")], "make setup")
+}
+
+/// A command that starts a program on one processor, where one is named.
+pub fn on(processor: Option<u32>, program: &Path) -> Command {
+    let Some(processor) = processor else { return Command::new(program) };
+    let mut command = Command::new("taskset");
+    command.args(["-c", &processor.to_string()]).arg(program);
+    command
 }
 
 fn target() -> PathBuf {

@@ -27,13 +27,18 @@ struct Allowed {
 }
 
 const CORE: Option<&[&str]> = Some(&["serde", "serde_json", "thiserror"]);
+/// Whether a head's bloom filter can match is keccak: arithmetic like the rest of core, without I/O and without `std`.
+const CORE_AND_KECCAK: Option<&[&str]> = Some(&["serde", "serde_json", "sha3", "thiserror"]);
 const SHELL: &[&str] = &["lasso-jsonrpc", "lasso-routing", "lasso-proto"];
-const ALLOWED: [Allowed; 6] = [
+const CONTROL_PLANE: &[&str] = &["lasso-hub", "lasso-jsonrpc", "lasso-proto", "lasso-routing", "lasso-subscription"];
+const ALLOWED: [Allowed; 8] = [
     Allowed { package: "lasso-jsonrpc", ours: &[], foreign: CORE },
     Allowed { package: "lasso-routing", ours: &["lasso-jsonrpc"], foreign: CORE },
+    Allowed { package: "lasso-subscription", ours: &["lasso-jsonrpc", "lasso-routing"], foreign: CORE_AND_KECCAK },
     Allowed { package: "lasso-proto", ours: &["lasso-jsonrpc", "lasso-routing"], foreign: None },
     Allowed { package: "lasso-filter", ours: SHELL, foreign: None },
-    Allowed { package: "lasso", ours: SHELL, foreign: None },
+    Allowed { package: "lasso-hub", ours: &["lasso-jsonrpc", "lasso-routing", "lasso-subscription"], foreign: None },
+    Allowed { package: "lasso", ours: CONTROL_PLANE, foreign: None },
     Allowed { package: "lasso-tests", ours: SHELL, foreign: None },
 ];
 

@@ -45,7 +45,8 @@ const SLEEPS: [&str; 4] =
     [concat!("thread::", "sleep"), concat!("time::", "sleep"), concat!("sleep", "_until"), concat!("wait::", "pass")];
 
 /// Where test code may let time pass: path prefix, reason.
-const SLEEPERS: [(&str, &str); 3] = [
+const SLEEPERS: [(&str, &str); 4] = [
+    ("tests/support/socket.rs", "a slow reader is one that lets time pass"),
     ("tests/support/proxy", "a slow or reluctant provider is one that lets time pass"),
     ("tests/e2e/isolation.rs", "the clients of a dead chain ask at a pace; nothing waits for them"),
     ("tests/e2e/panic.rs", "Envoy's reload backoff of 50 ms gives no sign when it is over"),

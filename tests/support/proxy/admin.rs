@@ -1,6 +1,7 @@
 //! The admin port of a fault proxy, for people at a terminal.
 //!
 //! `POST /down` refuse connections, `POST /deaf` never answer, `POST /gone` as if the machine were away, `POST /up` heal;
+//! `POST /sockets/reset` resets the open sockets, `POST /sockets/close` closes them with 1012;
 //! `POST /faults` adds a fault, `PUT /faults` replaces all (a JSON array), `DELETE /faults` removes all, `GET /faults` lists;
 //! `GET /stats` counts, `GET /log` the last requests. A fault is JSON: `{"latency_ms": 300, "methods": ["eth_call"]}`.
 
@@ -13,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Door, Shared,
+    Door, Hangup, Shared,
     http::{Reader, Request},
 };
 use crate::Fault;
@@ -43,23 +44,33 @@ fn act(shared: &Shared, request: &Request) -> serde_json::Result<(u16, String)> 
         shared.door.send_replace(door);
         Ok((200, format!("{door:?}\n")))
     };
+    let hang_up = |hangup: Hangup| {
+        // Nobody there: nobody to hang up on.
+        let sockets = shared.hangups.send(hangup).unwrap_or_default();
+        Ok((200, format!("{sockets} sockets\n")))
+    };
     match (request.verb.as_str(), request.path.as_str()) {
         ("POST", "/down") => door(Door::Refusing),
         ("POST", "/deaf") => door(Door::Deaf),
         ("POST", "/gone") => door(Door::Gone),
         ("POST", "/up") => door(Door::Open),
+        ("POST", "/sockets/reset") => hang_up(Hangup::Reset),
+        ("POST", "/sockets/close") => hang_up(Hangup::Close(1012)),
         ("POST", "/faults") => {
             let fault: Fault = serde_json::from_slice(&request.body)?;
             shared.ledger().add(fault);
+            shared.faults.send_replace(());
             page(shared.ledger().faults())
         }
         ("PUT", "/faults") => {
             let faults: Vec<Fault> = serde_json::from_slice(&request.body)?;
             shared.ledger().set(faults);
+            shared.faults.send_replace(());
             page(shared.ledger().faults())
         }
         ("DELETE", "/faults") => {
             shared.ledger().set([]);
+            shared.faults.send_replace(());
             page(shared.ledger().faults())
         }
         ("GET", "/faults") => page(shared.ledger().faults()),
@@ -67,7 +78,7 @@ fn act(shared: &Shared, request: &Request) -> serde_json::Result<(u16, String)> 
         ("GET", "/log") => page(&shared.ledger().requests()),
         _ => Ok((
             404,
-            "POST /down /deaf /gone /up /faults, PUT /faults, DELETE /faults, GET /faults /stats /log\n".to_owned(),
+            "POST /down /deaf /gone /up /sockets/reset /sockets/close /faults, PUT /faults, DELETE /faults, GET /faults /stats /log\n".to_owned(),
         )),
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::Shared;
+use super::{Shared, Truth, behind};
 use crate::{Answer, Fault};
 
 /// What is to be said.
@@ -34,8 +34,12 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         self.id.map_or("null", RawValue::get)
+    }
+
+    pub(super) fn method(&self) -> &str {
+        &self.method
     }
 }
 
@@ -63,7 +67,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         match self {
             Self::One(call) => call.id(),
             Self::Many(_) | Self::Unreadable => "null",
@@ -97,7 +101,7 @@ async fn per_call(shared: &Shared, asked: &Asked<'_>, body: &[u8], fault: &Fault
         return json_with(status, reply(asked.id()));
     };
     let answered = calls.iter().filter(|call| call.id.is_some());
-    if shared.node.is_none() {
+    if matches!(shared.truth, Truth::Nobody) {
         let struck = answered.filter(|call| fault.applies_to(&call.method));
         let replies: Vec<String> = struck.map(|call| reply(call.id())).collect();
         return json_with(status, format!("[{}]", replies.join(",")));
@@ -118,22 +122,29 @@ async fn per_call(shared: &Shared, asked: &Asked<'_>, body: &[u8], fault: &Fault
     json_with(status, format!("[{}]", replies.join(",")))
 }
 
-fn json_with(status: u16, body: String) -> Said {
+pub(super) fn json_with(status: u16, body: String) -> Said {
     Said::Whole { status, headers: Vec::new(), body: body.into_bytes() }
 }
 
 async fn truth(shared: &Shared, body: &[u8]) -> Said {
-    let Some(node) = &shared.node else {
-        return Said::Whole { status: 404, headers: Vec::new(), body: Vec::new() };
-    };
-    match shared.client.post(node, body.to_vec()).await {
-        Ok(answered) => {
-            let headers = Vec::new();
-            Said::Whole { status: answered.status, headers, body: answered.body.to_vec() }
-        }
-        Err(error) => {
-            let error: Value = json!({"code": -32603, "message": format!("fault proxy: {error:#}")});
-            json_with(502, json!({"jsonrpc": "2.0", "id": null, "error": error}).to_string())
-        }
+    let blocks = shared.ledger().behind();
+    if blocks == 0 { present(shared, body).await } else { behind::past(shared, body, blocks).await }
+}
+
+/// What is true now, whatever the faults.
+pub(super) async fn present(shared: &Shared, body: &[u8]) -> Said {
+    match &shared.truth {
+        Truth::Nobody => Said::Whole { status: 404, headers: Vec::new(), body: Vec::new() },
+        Truth::Made(chain) => json_with(200, chain.answer(body)),
+        Truth::Node(node) => match shared.client.post(node, body.to_vec()).await {
+            Ok(answered) => {
+                let headers = Vec::new();
+                Said::Whole { status: answered.status, headers, body: answered.body.to_vec() }
+            }
+            Err(error) => {
+                let error: Value = json!({"code": -32603, "message": format!("fault proxy: {error:#}")});
+                json_with(502, json!({"jsonrpc": "2.0", "id": null, "error": error}).to_string())
+            }
+        },
     }
 }

@@ -12,14 +12,17 @@ use super::{
     Door, Recorded, Shared,
     answer::{Asked, Said, say},
     http::{Reader, Request},
+    socket,
 };
-use crate::{Delivery, Fault, wait};
+use crate::{Delivery, Fault, Over, wait};
 
 /// How a connection goes on after an answer.
 enum Next {
     Keep,
     Close,
     Reset,
+    /// It is a socket from here on. The bytes behind the handshake were read already.
+    Upgrade(Request, Vec<u8>),
 }
 
 /// Serves one connection to its end.
@@ -40,10 +43,11 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
             served = exchanges(&shared, &mut stream) => served,
             _ = not_open(&mut door) => continue,
         };
-        if matches!(served, Ok(Next::Reset)) {
-            reset(&stream);
-        }
-        return;
+        return match served {
+            Ok(Next::Upgrade(request, held)) => socket::serve(shared, stream, request, &held).await,
+            Ok(Next::Reset) => reset(&stream),
+            Ok(Next::Keep | Next::Close) | Err(_) => {}
+        };
     }
 }
 
@@ -52,18 +56,21 @@ async fn not_open(door: &mut watch::Receiver<Door>) {
 }
 
 /// Lingering for no time makes the close a reset.
-fn reset(stream: &TcpStream) {
+pub(super) fn reset(stream: &TcpStream) {
     let _ = stream.set_zero_linger();
 }
 
 async fn exchanges(shared: &Shared, stream: &mut TcpStream) -> io::Result<Next> {
     let mut reader = Reader::default();
     while let Some(request) = reader.next(stream).await? {
+        if request.socket_key().is_some() {
+            return Ok(Next::Upgrade(request, reader.rest().to_vec()));
+        }
         let close = request.wants_close();
         match exchange(shared, stream, request).await? {
             Next::Keep if close => return Ok(Next::Close),
             Next::Keep => {}
-            other @ (Next::Close | Next::Reset) => return Ok(other),
+            other @ (Next::Close | Next::Reset | Next::Upgrade(..)) => return Ok(other),
         }
     }
     Ok(Next::Close)
@@ -72,7 +79,7 @@ async fn exchanges(shared: &Shared, stream: &mut TcpStream) -> io::Result<Next> 
 async fn exchange(shared: &Shared, stream: &mut TcpStream, request: Request) -> io::Result<Next> {
     let Request { verb, path, headers, body } = request;
     let asked = Asked::read(&body);
-    let recorded = Recorded { verb, path, headers, methods: asked.methods(), body: body.clone() };
+    let recorded = Recorded { over: Over::Http, verb, path, headers, methods: asked.methods(), body: body.clone() };
     let faults = shared.ledger().received(recorded);
     let latency = faults.iter().map(|fault| fault.latency_ms).sum();
     if latency > 0 {

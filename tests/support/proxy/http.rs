@@ -19,8 +19,14 @@ pub(super) struct Request {
 }
 
 impl Request {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(named, _)| named == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The key of a WebSocket handshake, when it is one.
+    pub(super) fn socket_key(&self) -> Option<&str> {
+        let upgrades = self.header("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
+        self.header("sec-websocket-key").filter(|_| upgrades)
     }
 
     /// Whether the client wants the connection closed after the answer.
@@ -36,6 +42,11 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    /// What was read and not asked for.
+    pub(super) fn rest(&self) -> &[u8] {
+        &self.held
+    }
+
     /// The next request; `None` when the other side is done.
     pub(super) async fn next(&mut self, stream: &mut TcpStream) -> io::Result<Option<Request>> {
         let mut request = loop {
