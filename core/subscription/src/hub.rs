@@ -208,6 +208,11 @@ impl Hub {
         {
             return;
         }
+        // Who has them may be away for a moment only, and a chain that was followed cannot be taken up again without them.
+        let followed = heads.and_then(Feed::heads).is_some_and(|heads| heads.branch().last().is_some());
+        if followed && self.desk.roster.anyone_has(Kind::NewHeads, now) {
+            return;
+        }
         for id in self.following_heads() {
             if let Some(feed) = self.feeds.get_mut(&id) {
                 feed.go_without_heads();

@@ -245,7 +245,8 @@ impl Line {
         let gone = self.bound.take_if(|bound| !desk.roster.connected(bound.channel));
         if let Some(bound) = &gone {
             desk.close(bound.binding);
-            self.unbound(bound.channel, Moved::Removed, desk, now);
+            let because = if desk.roster.knows(bound.channel) { Moved::Lost } else { Moved::Removed };
+            self.unbound(bound.channel, because, desk, now);
         }
         self.seek(desk, now);
         gone.is_some()

@@ -75,6 +75,11 @@ impl Roster {
         self.accounts.get(&channel).is_some_and(|account| account.standing.connected)
     }
 
+    /// Whether there is such a channel, connected or not.
+    pub(crate) fn knows(&self, channel: ChannelId) -> bool {
+        self.accounts.contains_key(&channel)
+    }
+
     /// The newest block that any channel is believed to have.
     pub(crate) fn best(&self) -> Option<u64> {
         self.accounts.values().filter_map(|account| account.standing.head).max()
@@ -110,6 +115,11 @@ impl Roster {
                 channel: account.standing.channel,
             })
             .min()
+    }
+
+    /// Whether a channel has this kind, connected or not, as far as is known.
+    pub(crate) fn anyone_has(&self, kind: Kind, now: Timestamp) -> bool {
+        self.accounts.values().any(|account| account.has(kind, now))
     }
 
     /// Whether nobody will ever take this kind, as far as is known.

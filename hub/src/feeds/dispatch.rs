@@ -106,6 +106,11 @@ impl Dispatch {
             wanted.outlet.put(Outgoing::Refused { request: wanted.request, error });
             return;
         };
+        if channels.is_empty() {
+            let error = RpcError::unavailable("none of the providers that may be used here has a ws_url");
+            wanted.outlet.put(Outgoing::Refused { request: wanted.request, error });
+            return;
+        }
         if !self.scopes.contains_key(&place) && self.scopes.len() >= MOST_SCOPES {
             self.scopes.retain(|_, running| !running.members.is_empty());
         }

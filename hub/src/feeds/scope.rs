@@ -33,8 +33,9 @@ const SIGNALS: usize = 4_096;
 const BINDINGS: u64 = 1 << 40;
 /// Among channels of equal priority, the nearer one; further than this is all the same.
 const FURTHEST_MS: u64 = 99_999;
-/// Codes by which providers say that they do not have a kind.
+/// Codes, and words in lower case, by which providers say that they do not have a kind.
 const UNSUPPORTED: [i64; 2] = [-32601, -32602];
+const UNSUPPORTED_WORDS: [&str; 3] = ["not implemented", "not supported", "unsupported"];
 
 /// What a scope is told.
 pub(super) enum Word {
@@ -194,7 +195,9 @@ impl Scope {
             Happened::Accepted => Event::Accepted { binding },
             Happened::Refused { code, message } => {
                 self.bound.remove(&signal.binding.0);
-                let unsupported = UNSUPPORTED.contains(&code);
+                let words = message.to_ascii_lowercase();
+                let unsupported =
+                    UNSUPPORTED.contains(&code) || UNSUPPORTED_WORDS.into_iter().any(|said| words.contains(said));
                 Event::Refused { binding, error: lasso_jsonrpc::RpcError { code, message, data: None }, unsupported }
             }
             Happened::Arrived(payload) => Event::Arrived { binding, payload },

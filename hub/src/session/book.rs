@@ -63,6 +63,12 @@ impl Book {
         self.entries.iter_mut().find(|entry| Arc::ptr_eq(&entry.name, name) || entry.name == *name)
     }
 
+    /// The names that the client knows.
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
+        let live = self.entries.iter().filter(|entry| entry.stage == Stage::Live);
+        live.map(|entry| Arc::clone(&entry.name)).collect()
+    }
+
     /// A subscription that the client can know.
     pub(super) fn live(&self, name: &str) -> Option<SubscriptionId> {
         self.entries.iter().find(|entry| entry.stage == Stage::Live && *entry.name == *name).map(|entry| entry.id)

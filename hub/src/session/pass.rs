@@ -38,6 +38,7 @@ impl Session {
             Outgoing::Ended { subscription, because } => {
                 self.book.ended(&subscription)?;
                 self.say(&say::ended(&subscription, &because));
+                self.end_others();
                 return Some(ours(Close::ContinuityLost));
             }
         }
@@ -53,6 +54,20 @@ impl Session {
             }
         }
         None
+    }
+
+    /// The socket ends for one subscription: each of the others is told as well, those that lost continuity with it in their own words.
+    fn end_others(&mut self) {
+        while let Some(outgoing) = self.waiting.ready() {
+            if let Outgoing::Ended { subscription, because } = outgoing
+                && self.book.ended(&subscription).is_some()
+            {
+                self.say(&say::ended(&subscription, &because));
+            }
+        }
+        for name in self.book.names() {
+            self.say(&say::ended(&name, "the socket ends: another subscription on it lost continuity"));
+        }
     }
 
     fn confirm(&mut self, request: &str, name: &Arc<str>) {

@@ -178,7 +178,7 @@ impl Session {
             catalog: Arc::clone(&site.catalog),
             profile: target.profile,
             chain: target.chain,
-            provider: target.provider,
+            provider: target.provider.filter(|_| !target.allow_failover),
             exclude: target.exclude.clone(),
             params: params.map(Into::into),
             outlet: self.outlet.clone(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::backoff::STABLE;
@@ -35,6 +35,8 @@ pub(super) struct Channel {
     tally: watch::Sender<Tally>,
     board: Board,
     told: Mutex<Told>,
+    /// Calls may use it again.
+    steady: Notify,
 }
 
 /// How the sockets are.
@@ -65,7 +67,7 @@ impl Channel {
     pub(super) fn new(spec: WsChannel, sockets: usize, board: Board) -> Arc<Self> {
         let lanes = (0..sockets).map(|_| Lane::new()).collect();
         let (tally, told) = (watch::Sender::default(), Mutex::default());
-        Arc::new(Self { spec, lanes, desk: Desk::new(), tally, board, told })
+        Arc::new(Self { spec, lanes, desk: Desk::new(), tally, board, told, steady: Notify::new() })
     }
 
     pub(super) fn line(&self) -> Line {
@@ -132,6 +134,12 @@ impl Channel {
         FeedsUp(Arc::clone(self))
     }
 
+    /// Waits until the sockets for calls are steady: a provider that is back for the one is back for all. Not sooner, or one that bears a single socket
+    /// would be dialled all the time.
+    pub(super) async fn steady(&self) {
+        self.steady.notified().await;
+    }
+
     /// A socket is gone, or could not be opened.
     pub(super) fn down(&self, cause: Cause) {
         self.notice(Notice::SocketDown { channel: Arc::clone(&self.spec.id), because: cause.to_string() });
@@ -182,6 +190,7 @@ impl Told {
         }
         self.connected = sockets.calls_since;
         channel.notice(connected(true));
+        channel.steady.notify_waiters();
         None
     }
 }

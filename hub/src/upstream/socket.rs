@@ -49,7 +49,11 @@ pub(super) async fn keep(channel: Arc<Channel>, purpose: Purpose, dialler: Arc<D
         channel.down(failed.cause);
         let up = up.map_or(Duration::ZERO, |since: Instant| since.elapsed());
         let asked = if let Cause::WrongChain(_) = failed.cause { Some(WRONG_CHAIN) } else { failed.asked };
-        sleep(backoff.pause(Life { up, asked })).await;
+        let told_to_wait = asked.is_some();
+        tokio::select! {
+            () = sleep(backoff.pause(Life { up, asked })) => {}
+            () = channel.steady(), if !told_to_wait => {}
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use lasso_routing::time::Millis;
 
 use crate::fixture::{Chain, Made, Rig, logs_key, refusal};
-use crate::{Ask, BindingId, ChannelId, Ended, Event, Notice};
+use crate::{Ask, BindingId, ChannelId, Ended, Event, Kind, Notice, Standing};
 
 /// A live feed of logs at channel 1 with one subscription, 7, and its feed of heads; the block 100 told.
 struct Live {
@@ -399,4 +399,32 @@ fn a_failover_brings_nothing_from_before_the_subscription() {
         rig.pass(500);
     }
     assert_eq!(rig.heard(7), "101.0 102.0");
+}
+
+/// The one channel that has heads is away for a moment, while another brings logs.
+#[test]
+fn the_chain_is_followed_again_when_heads_are_back() {
+    let mut chain = Chain::new(100, &[0, 1, 1]);
+    let mut live = Live::new(&chain);
+    live.block(chain.at(101));
+    let standing = |id, connected, lacks| Standing {
+        channel: ChannelId(id),
+        connected,
+        usable: true,
+        head: None,
+        rank: id,
+        lacks,
+    };
+    live.rig.event(Event::Channels(vec![standing(1, false, vec![]), standing(2, true, vec![Kind::NewHeads])]));
+    let [(logs, ChannelId(2))] = live.rig.accept()[..] else { panic!("logs are bound to the other") };
+    live.rig.pass(1_000);
+    live.rig.event(Event::Channels(vec![standing(1, true, vec![]), standing(2, true, vec![Kind::NewHeads])]));
+    let [(heads, ChannelId(1))] = live.rig.accept()[..] else { panic!("heads are bound again") };
+    (live.heads, live.logs) = (heads, logs);
+    live.block(chain.at(102));
+    live.rig.answer(&chain, 102);
+    chain.rewind(1);
+    let block = chain.mine(1, 0);
+    live.head(&block);
+    assert_eq!(live.heard(), "101.0 102.0 -102.0");
 }

@@ -40,6 +40,38 @@ async fn a_subscription_is_confirmed_told_and_left() {
 }
 
 #[tokio::test]
+async fn when_one_subscription_ends_the_others_of_its_socket_are_told_too() {
+    let mut world = World::new().await;
+    let mut client = world.client(PATH).await;
+    let mut subscriptions = Vec::new();
+    for _ in 0..3 {
+        client.say(HEADS).await;
+        let wanted = world.wanted().await;
+        confirm(&wanted);
+        assert!(client.hear().await.contains(&*wanted.name));
+        subscriptions.push(wanted);
+    }
+    for (wanted, because) in subscriptions.iter().zip(["a gap of 9 blocks", "a gap of 7 blocks"]) {
+        wanted.outlet.put(Outgoing::Ended { subscription: Arc::clone(&wanted.name), because: because.into() });
+    }
+    for (wanted, because) in subscriptions.iter().zip(["of 9 blocks", "of 7 blocks", "another subscription"]) {
+        let heard = client.hear().await;
+        assert!(heard.contains(&*wanted.name) && heard.contains(because), "{heard}");
+    }
+    assert_eq!(client.closed().await, 1012);
+}
+
+#[tokio::test]
+async fn with_failover_allowed_no_provider_is_the_only_one() {
+    let mut world = World::new().await;
+    for (query, provider) in [("", Some(0)), ("?allow_failover=true", None)] {
+        let mut client = world.client(&format!("/ws/rpc/ethereum/a{query}")).await;
+        client.say(HEADS).await;
+        assert_eq!(world.wanted().await.provider, provider, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn who_subscribed_is_told_to_do_so_again_when_we_go() {
     let mut world = World::new().await;
     let mut client = world.client(PATH).await;
