@@ -193,6 +193,10 @@ impl Session {
             if let Some(end) = self.follow(next) {
                 return end;
             }
+            let written = self.mouth.flush_now();
+            if let Some(end) = self.follow(Next::Written(written)) {
+                return end;
+            }
         }
     }
 

@@ -110,20 +110,34 @@ impl Mouth {
     /// Writes what there is.
     pub(super) async fn flush(&mut self) -> Result<(), Unwritten> {
         while self.busy() {
-            let mut slices = [IoSlice::new(&[]); MOST_SLICES];
-            let mut filled = 0;
-            for (slice, piece) in slices.iter_mut().zip(&self.queue) {
-                *slice = IoSlice::new(&piece.bytes);
-                filled += 1;
-            }
+            let (slices, filled) = slices(&self.queue);
             let write = self.half.write_vectored(slices.get(..filled).unwrap_or_default());
             let written = timeout_at(self.since + PATIENCE, write).await.map_err(|_| Unwritten::Slow)??;
-            if written == 0 {
-                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
-            }
-            self.advance(written);
+            self.written(written)?;
         }
         self.kept.clear();
+        Ok(())
+    }
+
+    /// Writes what the socket takes at once: nearly always everything, and then there is nothing to wait for and no timer to set.
+    pub(super) fn flush_now(&mut self) -> Result<(), Unwritten> {
+        while self.busy() {
+            let (slices, filled) = slices(&self.queue);
+            match self.half.try_write_vectored(slices.get(..filled).unwrap_or_default()) {
+                Ok(written) => self.written(written)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.kept.clear();
+        Ok(())
+    }
+
+    fn written(&mut self, written: usize) -> Result<(), Unwritten> {
+        if written == 0 {
+            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+        }
+        self.advance(written);
         Ok(())
     }
 
@@ -157,6 +171,17 @@ impl Mouth {
             self.queue.pop_front();
         }
     }
+}
+
+/// What is first in the queue, as one write takes it, and how much of that there is.
+fn slices(queue: &VecDeque<Piece>) -> ([IoSlice<'_>; MOST_SLICES], usize) {
+    let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+    let mut filled = 0;
+    for (slice, piece) in slices.iter_mut().zip(queue) {
+        *slice = IoSlice::new(&piece.bytes);
+        filled += 1;
+    }
+    (slices, filled)
 }
 
 /// A whole frame in one piece.
