@@ -1,6 +1,6 @@
 # The front door. No logic lives here: each target says what it needs and calls one tool.
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-panic run test unit e2e check bench fuzz clean
+.PHONY: help setup build build-panic run test unit e2e check bench bench-rank fuzz clean
 
 CARGO ?= cargo
 WASM  := --profile wasm --target wasm32-wasip1 -p lasso-filter
@@ -41,6 +41,10 @@ check: setup ## format, lints, house rules, licences (the last where cargo-deny 
 bench: build ## what Lasso costs over plain Envoy, as ratios (docs/performance.md); QUICK=1: rougher, ONLY=part, ENFORCE=1: fail when over budget
 	$(CARGO) build --release -p lasso
 	$(CARGO) run --release -p lasso-tests --bin lasso-bench -- $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(ENFORCE),--enforce)
+
+bench-rank: setup ## what ranking ten channels costs, natively and in V8
+	$(CARGO) bench -q -p lasso-routing --bench rank
+	CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/scripts/wasi.mjs" $(CARGO) bench -q --profile wasm --target wasm32-wasip1 -p lasso-routing --bench rank
 
 fuzz: setup ## one minute of fuzzing each target (needs cargo-fuzz and a nightly toolchain)
 	@scripts/fuzz.sh
