@@ -48,7 +48,7 @@ pub(crate) struct FeedLost {
     pub(crate) chain: String,
     pub(crate) kind: &'static str,
     pub(crate) channel: String,
-    /// `lost`, `stale`, `behind`, `lossy`, `unlinked`, `malformed`, `removed` or `refused`.
+    /// `lost`, `stale`, `behind`, `lossy`, `unlinked`, `malformed` or `removed`.
     pub(crate) because: &'static str,
 }
 

@@ -7,6 +7,7 @@
 
 mod build;
 mod error;
+mod index;
 mod observe;
 mod rules;
 pub mod spec;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use error::{CatalogError, Mistake};
+pub use index::{ChainIdx, ChannelIdx, ProfileIdx, Transport};
 use lasso_jsonrpc::method::Method;
 pub use observe::RequestLog;
 pub use rules::MethodRule;
@@ -26,62 +28,6 @@ use crate::breaker::Policy;
 use crate::outcome::ErrorRule;
 use crate::strategy::Strategy;
 use crate::time::Millis;
-
-/// A physical channel: provider x chain x transport, one Envoy cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChannelIdx(u16);
-
-/// A profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProfileIdx(u16);
-
-/// A chain *in a profile*: the same chain in two profiles has two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChainIdx(u16);
-
-impl ChannelIdx {
-    /// As an index.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-impl ProfileIdx {
-    /// As an index.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-impl ChainIdx {
-    /// As an index.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// How a channel is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Transport {
-    /// JSON-RPC over HTTP POST.
-    Http,
-    /// JSON-RPC over WebSocket.
-    Ws,
-}
-
-impl Transport {
-    /// As clients write it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Ws => "ws",
-        }
-    }
-}
 
 /// One physical channel. Its path and headers are secrets: `Debug` leaves them out.
 #[derive(Clone)]
