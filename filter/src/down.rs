@@ -51,7 +51,7 @@ use self::screen::{Screened, Wanted, screen};
 use self::told::Ending;
 
 /// Filter state that selects the route without replay.
-const ONCE: &str = "lasso_once";
+pub const ONCE: &str = "lasso_once";
 /// The route's own per-try timeout: only another one is written.
 const ROUTE_PER_TRY_MS: u64 = 500;
 

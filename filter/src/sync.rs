@@ -51,6 +51,12 @@ impl Sync {
         (self.hello.node, self.hello.region) = (node.into(), region.into());
     }
 
+    /// Whether the gauge counts this worker.
+    #[must_use]
+    pub const fn is_shown(&self) -> bool {
+        self.shown
+    }
+
     /// Where Envoy stands; empty when nobody said.
     #[must_use]
     pub fn region(&self) -> &str {

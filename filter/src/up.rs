@@ -190,7 +190,9 @@ fn property(cluster: &str, number: u32) -> Vec<u8> {
     value
 }
 
-fn number_of(plan: &[u8]) -> Option<u32> {
+/// The number in a value of [`PLAN`].
+#[must_use]
+pub fn number_of(plan: &[u8]) -> Option<u32> {
     let at = plan.iter().rposition(|byte| *byte == 0x7f)?;
     number_in(plan.get(at + 1..)?)
 }

@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use lasso_routing::Catalog;
 use lasso_routing::breaker::{Kind, Transition};
+use lasso_routing::catalog::CatalogSpec;
 use lasso_routing::ledger::{End, Ledger};
 use lasso_routing::time::Timestamp;
 
@@ -80,7 +81,14 @@ impl Worker {
     /// # Errors
     /// What is wrong with it; the catalog in force stays.
     pub fn configure(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), String> {
-        let spec = lasso_proto::catalog::decode(bytes).map_err(|error| error.to_string())?;
+        self.adopt(lasso_proto::catalog::decode(bytes).map_err(|error| error.to_string())?, now)
+    }
+
+    /// The same, of one that was read.
+    ///
+    /// # Errors
+    /// What is wrong with it; the catalog in force stays.
+    pub fn adopt(&mut self, spec: CatalogSpec, now: Timestamp) -> Result<(), String> {
         if self.catalog.as_ref().is_some_and(|catalog| catalog.generation() == spec.generation) {
             return Ok(());
         }
@@ -89,6 +97,14 @@ impl Worker {
         self.bounds.adopt(&catalog);
         self.catalog = Some(Rc::new(catalog));
         Ok(())
+    }
+
+    /// Begins anew, as after a panic, in which anything may have been left half done. Numbers of exchanges go on: requests from before still have theirs.
+    pub fn renew(&mut self, seed: u64) {
+        let (next_number, connected) = (self.next_number, self.sync.is_shown());
+        *self = Self::new(seed);
+        self.next_number = next_number;
+        self.stats.add(Counter::SyncConnected, -i64::from(connected));
     }
 
     /// The catalog in force.
