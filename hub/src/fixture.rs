@@ -24,6 +24,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::feeds::{Feeds, SubscriptionId, Wanted, Wish, Wishes};
+use crate::frame::Telling;
 use crate::hub::Hub;
 use crate::listener::Bridge;
 use crate::outlet::Outgoing;
@@ -198,12 +199,12 @@ impl World {
         let roots = rustls::RootCertStore::empty();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let tls = Arc::new(tls.with_root_certificates(roots).with_no_client_auth());
+        let (_, tls) = watch::channel(Arc::new(tls.with_root_certificates(roots).with_no_client_auth()));
         let supervisor: Arc<dyn Supervise> = Arc::new(Plain);
         // Nobody dials: its task is not run.
         let (upstream, _) = Upstream::start(Parts {
             site: followed.clone(),
-            tls: Arc::clone(&tls),
+            tls: tls.clone(),
             notices: notices.clone(),
             supervisor: Arc::clone(&supervisor),
         });
@@ -276,7 +277,7 @@ pub(crate) fn confirm(wanted: &Wanted) {
 
 /// Tells a subscription something.
 pub(crate) fn tell(wanted: &Wanted, payload: &str) {
-    wanted.outlet.put(Outgoing::Event { subscription: Arc::clone(&wanted.name), payload: payload.into() });
+    wanted.outlet.tell(wanted.subscription, &wanted.name, &mut Telling::new(payload.into()));
 }
 
 /// A client.

@@ -43,7 +43,7 @@ impl Hub {
     pub fn start(setup: Setup) -> (Self, Task) {
         let (upstream, dialling) = Upstream::start(Parts {
             site: setup.site.clone(),
-            tls: Arc::clone(&setup.tls),
+            tls: setup.tls.clone(),
             notices: setup.notices.clone(),
             supervisor: Arc::clone(&setup.supervisor),
         });

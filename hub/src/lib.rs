@@ -16,6 +16,7 @@ mod calls;
 mod feeds;
 #[cfg(test)]
 mod fixture;
+mod frame;
 mod hub;
 mod listener;
 mod notice;

@@ -3,11 +3,13 @@
 //! ```text
 //! ear -> message -> eth_subscribe, eth_unsubscribe -> feeds -> outlet -> mouth
 //!                -> other calls -> Envoy (HTTP) ---------------------> mouth
+//!                     events, while the session is idle: feeds -> door -> socket
 //! ```
 //!
 //! Duty: one task that reads, asks, and writes; end the socket with the code that says why.
 //! Invariant: bounded: [`MOST_CALLS`] calls under way, then the client's next message waits, and the one after it is not read; what feeds put in, by the outlet;
-//! what the client does not take, by the mouth's patience. What a socket subscribed to leaves with it.
+//! what the client does not take, by the mouth's patience. What a socket subscribed to leaves with it. It writes only while the outlet's door is shut, and
+//! opens it only when it has nothing to write.
 //! Order: a subscription is confirmed before its first event, in a batch too. Calls are answered as they end.
 //! Drain: no message is taken any more, what is under way ends ([`LAST_PATIENCE`]), then 1001, or 1012 for a socket with subscriptions; each at its own time within [`SPREAD`]. 1012 is for a socket
 //! whose subscriptions lost something while we stay: a client must subscribe again after either.
@@ -137,7 +139,7 @@ struct Session {
 pub(crate) async fn serve(shared: Arc<Shared>, head: Arc<Head>, socket: TcpStream, read: Bytes) -> Close {
     let (reading, writing) = socket.into_split();
     let most_bytes = shared.site().limits.message_bytes;
-    let (outlet, waiting) = outlet();
+    let (outlet, waiting) = outlet(Arc::clone(&shared.tally));
     let ear = Ear::new(reading, &read, most_bytes, shared.budget.clone()).await;
     // It is a piece of the buffer that the head was read into.
     drop(read);
@@ -190,6 +192,9 @@ impl Session {
                 return ours(how);
             }
             let next = self.next().await;
+            if let Some(rest) = self.waiting.shut() {
+                self.mouth.resume(rest);
+            }
             if let Some(end) = self.follow(next) {
                 return end;
             }
@@ -202,6 +207,9 @@ impl Session {
 
     async fn next(&mut self) -> Next {
         let busy = self.mouth.busy();
+        if !busy {
+            self.waiting.open(self.mouth.half(), self.book.known());
+        }
         tokio::select! {
             written = self.mouth.flush(), if busy => Next::Written(written),
             outgoing = next_outgoing(&mut self.waiting, busy) => Next::Outgoing(outgoing),
@@ -277,9 +285,16 @@ impl Session {
             return None;
         }
         self.alarm.as_mut().reset(now + PING);
-        // While its next message waits for room we do not hear its pongs, and while it does not read it does not hear our pings.
-        if self.parked.is_some() || self.mouth.busy() {
+        // While it does not read it does not hear our pings either.
+        if self.mouth.busy() {
             self.unanswered = 0;
+            return None;
+        }
+        // Whoever is between us and it ends sockets on which nothing goes, so that pings go on while its next message waits for room. We do not hear its
+        // pongs then.
+        if self.parked.is_some() {
+            self.unanswered = 0;
+            self.mouth.ping();
             return None;
         }
         if self.unanswered >= MOST_UNANSWERED {
@@ -321,11 +336,12 @@ impl Session {
             let _ = self.shared.notices.send(Notice::ClientClosed { code, because: ended.name() });
         }
         if ended != Close::Lost {
-            let Self { mut mouth, mut ear, waiting, book, .. } = *self;
+            let Self { mouth, mut ear, waiting, book, .. } = *self;
             // What it subscribed to, and was told, need not wait for the client.
             drop(waiting);
             drop(book);
-            mouth.shut().await;
+            // Nothing more will be written: nobody else has the socket while the door is shut.
+            drop(mouth);
             let _ = timeout(CLOSE_PATIENCE, ear.drain()).await;
         }
     }

@@ -20,8 +20,8 @@ pub struct Setup {
     pub site: watch::Receiver<Arc<Site>>,
     /// How the fleet sees the channels; followed.
     pub standings: watch::Receiver<Arc<Standings>>,
-    /// For providers behind TLS.
-    pub tls: Arc<ClientConfig>,
+    /// For providers behind TLS; each dial goes by what is there then.
+    pub tls: watch::Receiver<Arc<ClientConfig>>,
     /// Where the hub tells what happens.
     pub notices: broadcast::Sender<Notice>,
     /// Who starts tasks again.

@@ -97,8 +97,8 @@ pub(crate) type Status = BTreeMap<Arc<str>, Sockets>;
 pub(crate) struct Parts {
     /// Which channels there are; followed.
     pub(crate) site: watch::Receiver<Arc<Site>>,
-    /// For providers behind TLS.
-    pub(crate) tls: Arc<ClientConfig>,
+    /// For providers behind TLS; each dial goes by what is there then.
+    pub(crate) tls: watch::Receiver<Arc<ClientConfig>>,
     /// Where it is told what happens.
     pub(crate) notices: broadcast::Sender<Notice>,
     /// Who starts tasks again.
@@ -132,7 +132,7 @@ impl Upstream {
     pub(crate) fn start(parts: Parts) -> (Self, Task) {
         let (lines, spoken) = watch::channel(Arc::default());
         let (status, seen) = watch::channel(Arc::default());
-        let dialler = Arc::new(Dialler::new(&parts.tls));
+        let dialler = Arc::new(Dialler::new(parts.tls.clone()));
         let supervisor = Arc::clone(&parts.supervisor);
         let start = Box::new(move || -> Task {
             let roster = Roster::new(parts.clone(), Arc::clone(&dialler), lines.clone(), status.clone());

@@ -134,7 +134,7 @@ impl Scope {
                 Ok(()) = fleet.changed() => self.stand(),
                 () = until(self.started, timeout) => self.hub.handle_timeout(self.now()),
             }
-            self.act();
+            self.act().await;
         }
     }
 
@@ -182,7 +182,7 @@ impl Scope {
             .profile(wanted.profile)
             .map_or_else(|| self.place.profile.to_string(), |profile| profile.id().to_owned());
         let member = Member { name: wanted.name, profile: profile.into(), outlet: wanted.outlet };
-        self.members.all().insert(wanted.subscription, member);
+        self.members.all().insert(wanted.subscription, Arc::new(member));
         self.requests.insert(wanted.subscription, wanted.request);
         self.hub.handle_event(Event::Subscribe { subscription: wanted.subscription, key }, self.now());
     }
@@ -277,7 +277,7 @@ impl Scope {
         self.channels.get(place).cloned().unwrap_or_else(|| Arc::from("?"))
     }
 
-    fn act(&mut self) {
+    async fn act(&mut self) {
         while let Some(action) = self.hub.poll_action() {
             match action {
                 Action::Open { binding, channel, key } => {
@@ -309,13 +309,7 @@ impl Scope {
                         member.outlet.put(Outgoing::Refused { request, error: because.error() });
                     }
                 }
-                Action::Deliver { to, payload } => {
-                    let all = self.members.all();
-                    for member in to.iter().filter_map(|id| all.get(id)) {
-                        let (subscription, payload) = (Arc::clone(&member.name), Arc::clone(&payload));
-                        member.outlet.put(Outgoing::Event { subscription, payload });
-                    }
-                }
+                Action::Deliver { to, payload } => self.members.tell(to, payload).await,
                 Action::End { subscriptions, because } => {
                     let because = because.to_string();
                     for subscription in subscriptions.iter() {

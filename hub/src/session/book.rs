@@ -69,6 +69,11 @@ impl Book {
         live.map(|entry| Arc::clone(&entry.name)).collect()
     }
 
+    /// Those that the client knows.
+    pub(super) fn known(&self) -> impl Iterator<Item = SubscriptionId> {
+        self.entries.iter().filter(|entry| entry.stage == Stage::Live).map(|entry| entry.id)
+    }
+
     /// A subscription that the client can know.
     pub(super) fn live(&self, name: &str) -> Option<SubscriptionId> {
         self.entries.iter().find(|entry| entry.stage == Stage::Live && *entry.name == *name).map(|entry| entry.id)

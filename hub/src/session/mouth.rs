@@ -2,18 +2,19 @@
 //!
 //! Duty: write frames whole and in order; know when a client does not take them.
 //! Invariant: [`Mouth::flush`] may be dropped at any time and goes on where it was. An idle mouth holds nothing.
-//! Frames to clients are not masked, so that the framing is a header of at most ten bytes.
+//! Leaves to others: what a frame is ([`frame`](crate::frame)).
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use tokio::io::AsyncWriteExt;
+use bytes::Bytes;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{Instant, timeout_at};
 
 use crate::calls::Kept;
+use crate::frame::{CLOSE, PING, PONG, TEXT, frame, header};
 
 /// A client that takes less than [`PACE`] in this is slow.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,11 +24,6 @@ const PACE: usize = 256 * 1_024;
 const MOST_SLICES: usize = 8;
 /// Longest body that is copied behind its header rather than written beside it.
 const SHORT: usize = 4 * 1_024;
-
-const TEXT: u8 = 0x1;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
 
 /// Why a write did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +44,8 @@ struct Piece {
 /// The writing half of a client's socket.
 #[derive(Debug)]
 pub(super) struct Mouth {
-    half: OwnedWriteHalf,
+    /// Shared with those who tell events while we are idle. The last of us who drops it ends the writing.
+    half: Arc<OwnedWriteHalf>,
     queue: VecDeque<Piece>,
     /// Part of a frame was written, and the rest was not.
     midway: bool,
@@ -62,7 +59,18 @@ pub(super) struct Mouth {
 impl Mouth {
     pub(super) fn new(half: OwnedWriteHalf) -> Self {
         let (queue, kept) = (VecDeque::new(), Vec::new());
-        Self { half, queue, midway: false, since: Instant::now(), taken: 0, kept }
+        Self { half: Arc::new(half), queue, midway: false, since: Instant::now(), taken: 0, kept }
+    }
+
+    /// The socket, for who writes while nothing is to be written here.
+    pub(super) fn half(&self) -> &Arc<OwnedWriteHalf> {
+        &self.half
+    }
+
+    /// The rest of a frame that somebody else began while we were idle.
+    pub(super) fn resume(&mut self, rest: Bytes) {
+        self.push(rest, true);
+        self.midway = true;
     }
 
     /// Whether something is still to be written.
@@ -109,14 +117,13 @@ impl Mouth {
 
     /// Writes what there is.
     pub(super) async fn flush(&mut self) -> Result<(), Unwritten> {
-        while self.busy() {
-            let (slices, filled) = slices(&self.queue);
-            let write = self.half.write_vectored(slices.get(..filled).unwrap_or_default());
-            let written = timeout_at(self.since + PATIENCE, write).await.map_err(|_| Unwritten::Slow)??;
-            self.written(written)?;
+        loop {
+            self.flush_now()?;
+            if !self.busy() {
+                return Ok(());
+            }
+            timeout_at(self.since + PATIENCE, self.half.writable()).await.map_err(|_| Unwritten::Slow)??;
         }
-        self.kept.clear();
-        Ok(())
     }
 
     /// Writes what the socket takes at once: nearly always everything, and then there is nothing to wait for and no timer to set.
@@ -139,12 +146,6 @@ impl Mouth {
         }
         self.advance(written);
         Ok(())
-    }
-
-    /// Nothing more will be written.
-    pub(super) async fn shut(&mut self) {
-        // The client may be gone already.
-        let _ = self.half.shutdown().await;
     }
 
     fn push(&mut self, bytes: Bytes, last: bool) {
@@ -182,39 +183,4 @@ fn slices(queue: &VecDeque<Piece>) -> ([IoSlice<'_>; MOST_SLICES], usize) {
         filled += 1;
     }
     (slices, filled)
-}
-
-/// A whole frame in one piece.
-fn frame(opcode: u8, parts: &[&[u8]]) -> Bytes {
-    let len = parts.iter().map(|part| part.len()).sum();
-    let mut frame = header(opcode, len, len);
-    for part in parts {
-        frame.put_slice(part);
-    }
-    frame.freeze()
-}
-
-fn header(opcode: u8, len: usize, room: usize) -> BytesMut {
-    const FINAL: u8 = 0x80;
-    let whole = |header: usize| BytesMut::with_capacity(header + room);
-    let first = FINAL | opcode;
-    match (u8::try_from(len), u16::try_from(len)) {
-        (Ok(short), _) if short < 126 => {
-            let mut header = whole(2);
-            header.put_slice(&[first, short]);
-            header
-        }
-        (_, Ok(medium)) => {
-            let mut header = whole(4);
-            header.put_slice(&[first, 126]);
-            header.put_u16(medium);
-            header
-        }
-        (_, Err(_)) => {
-            let mut header = whole(10);
-            header.put_slice(&[first, 127]);
-            header.put_u64(len as u64);
-            header
-        }
-    }
 }

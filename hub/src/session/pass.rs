@@ -10,6 +10,7 @@ use super::book::{Spot, Stage};
 use super::gather::Gather;
 use super::{End, Session, ours, say};
 use crate::calls::Kept;
+use crate::frame::event;
 use crate::outlet::{MOST_WAITING, Outgoing};
 use crate::tally::Close;
 
@@ -24,7 +25,7 @@ impl Session {
             Outgoing::Refused { request, error } => self.refuse(&request, &error),
             Outgoing::Event { ref subscription, ref payload } => match self.book.named(subscription)?.stage {
                 Stage::Live => {
-                    self.mouth.say(&say::event(subscription, payload));
+                    self.mouth.say(&event(subscription, payload));
                     self.shared.tally.say();
                     self.shared.tally.tell();
                 }
@@ -35,6 +36,8 @@ impl Session {
                 // Out of order: the feeds confirm first.
                 Stage::Asked(_) => {}
             },
+            // What there is of it was taken when the door was shut.
+            Outgoing::Begun => {}
             Outgoing::Ended { subscription, because } => {
                 self.book.ended(&subscription)?;
                 self.say(&say::ended(&subscription, &because));

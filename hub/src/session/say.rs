@@ -28,12 +28,6 @@ pub(super) fn subscribed(request: &str, name: &str) -> Vec<u8> {
     result(request, &format!("\"{name}\""))
 }
 
-/// An event, in parts.
-pub(super) fn event<'a>(name: &'a str, payload: &'a str) -> [&'a [u8]; 5] {
-    const BEFORE: &[u8] = br#"{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":""#;
-    [BEFORE, name.as_bytes(), br#"","result":"#, payload.as_bytes(), b"}}"]
-}
-
 /// The last word about a subscription.
 pub(super) fn ended(name: &str, because: &str) -> Vec<u8> {
     let because = serde_json::Value::from(because);

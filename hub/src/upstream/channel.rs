@@ -1,12 +1,14 @@
 //! One channel: its sockets, and how they are.
 //!
-//! Duty: run the sockets; sum up how they are; tell it.
-//! Invariant: what is told of a channel ends with its end: a retired channel tells nothing, though its sockets may take a moment longer.
+//! Duty: run the sockets, as many as are wanted now; sum up how they are; tell it.
+//! Invariant: a socket that is not wanted any more ends when no call is under way on it. What is told of a channel ends with its end: a retired channel tells nothing, though its sockets may take a moment longer.
 
+use std::iter::repeat_with;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -30,7 +32,7 @@ pub(super) struct Board {
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) spec: WsChannel,
-    lanes: Arc<[Arc<Lane>]>,
+    lanes: watch::Sender<Arc<[Arc<Lane>]>>,
     desk: Arc<Desk>,
     tally: watch::Sender<Tally>,
     board: Board,
@@ -65,26 +67,68 @@ pub(super) struct FeedsUp(Arc<Channel>);
 impl Channel {
     /// With so many sockets for calls.
     pub(super) fn new(spec: WsChannel, sockets: usize, board: Board) -> Arc<Self> {
-        let lanes = (0..sockets).map(|_| Lane::new()).collect();
+        let lanes = watch::Sender::new((0..sockets).map(|_| Lane::new()).collect());
         let (tally, told) = (watch::Sender::default(), Mutex::default());
         Arc::new(Self { spec, lanes, desk: Desk::new(), tally, board, told, steady: Notify::new() })
     }
 
     pub(super) fn line(&self) -> Line {
-        Line { lanes: Arc::clone(&self.lanes), desk: Arc::clone(&self.desk) }
+        Line { lanes: Arc::clone(&self.lanes.borrow()), desk: Arc::clone(&self.desk) }
+    }
+
+    /// So many sockets for calls from now on. Those that are there stay, as far as they are wanted; first those that are up.
+    pub(super) fn resize(&self, sockets: usize) {
+        self.lanes.send_if_modified(|lanes| {
+            let news = lanes.len() != sockets;
+            if news {
+                let mut there = lanes.to_vec();
+                there.sort_by_key(|lane| lane.load().is_none());
+                *lanes = there.into_iter().chain(repeat_with(Lane::new)).take(sockets).collect();
+            }
+            news
+        });
     }
 
     /// Until it is dropped.
     pub(super) async fn run(self: Arc<Self>, supervisor: Arc<dyn Supervise>, dialler: Arc<Dialler>) {
-        let calls = self.lanes.iter().enumerate().map(|(place, lane)| Purpose::Calls { place, lane: Arc::clone(lane) });
-        let purposes: Vec<_> = calls.chain([Purpose::Feeds(Arc::clone(&self.desk))]).collect();
-        let sockets = purposes.into_iter().map(|purpose| {
+        let keep = |purpose: Purpose| {
             let (channel, dialler) = (Arc::clone(&self), Arc::clone(&dialler));
             let start =
                 move || -> Task { Box::pin(socket::keep(Arc::clone(&channel), purpose.clone(), Arc::clone(&dialler))) };
             supervisor.keep_up("upstream", Box::new(start))
-        });
-        tokio::join!(join_all(sockets), self.tell());
+        };
+        let feeds = keep(Purpose::Feeds(Arc::clone(&self.desk)));
+        tokio::join!(feeds, self.keep_lanes(keep), self.tell());
+    }
+
+    /// One socket for each lane, and for those that retire.
+    async fn keep_lanes(&self, keep: impl Fn(Purpose) -> Task) {
+        let mut lanes = self.lanes.subscribe();
+        let (mut kept, mut sockets) = (Arc::<[Arc<Lane>]>::default(), FuturesUnordered::new());
+        loop {
+            let wanted = Arc::clone(&lanes.borrow_and_update());
+            for (place, lane) in wanted.iter().enumerate().filter(|(_, lane)| !has(&kept, lane)) {
+                let (mut followed, lane) = (self.lanes.subscribe(), Arc::clone(lane));
+                let socket = keep(Purpose::Calls { place, lane: Arc::clone(&lane) });
+                sockets.push(async move {
+                    let retired = async {
+                        // It ends with us.
+                        let _ = followed.wait_for(|wanted| !has(wanted, &lane)).await;
+                        lane.retire().await;
+                    };
+                    tokio::select! {
+                        () = socket => {}
+                        () = retired => {}
+                    }
+                });
+            }
+            kept = wanted;
+            tokio::select! {
+                // It is ours.
+                _ = lanes.changed() => {}
+                Some(()) = sockets.next() => {}
+            }
+        }
     }
 
     async fn tell(&self) {
@@ -213,6 +257,10 @@ impl Drop for FeedsUp {
             tally.sockets.round_trip = None;
         });
     }
+}
+
+fn has(lanes: &[Arc<Lane>], lane: &Arc<Lane>) -> bool {
+    lanes.iter().any(|other| Arc::ptr_eq(other, lane))
 }
 
 async fn wait_until(at: Option<Instant>) {

@@ -10,7 +10,7 @@ use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -33,7 +33,7 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Dials.
 #[derive(Debug)]
 pub(super) struct Dialler {
-    tls: Arc<ClientConfig>,
+    tls: watch::Receiver<Arc<ClientConfig>>,
     dials: Semaphore,
 }
 
@@ -52,11 +52,8 @@ impl From<Cause> for Failed {
 }
 
 impl Dialler {
-    pub(super) fn new(tls: &ClientConfig) -> Self {
-        let mut tls = tls.clone();
-        // WebSockets are upgraded from HTTP/1.1 only.
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { tls: Arc::new(tls), dials: Semaphore::new(MOST_DIALS) }
+    pub(super) fn new(tls: watch::Receiver<Arc<ClientConfig>>) -> Self {
+        Self { tls, dials: Semaphore::new(MOST_DIALS) }
     }
 
     /// Waits for its turn, then dials.
@@ -89,7 +86,10 @@ impl Dialler {
             return Ok(Box::new(tcp));
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|_| Cause::Unusable)?;
-        let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await;
+        let mut tls = ClientConfig::clone(&self.tls.borrow());
+        // WebSockets are upgraded from HTTP/1.1 only.
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tls = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await;
         Ok(Box::new(tls.map_err(|error| Cause::of_io(&error))?))
     }
 }

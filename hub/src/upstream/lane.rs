@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lasso_jsonrpc::Call;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::Lost;
@@ -42,6 +42,8 @@ pub(super) struct Lane {
     number: AtomicU64,
     /// Held for a moment by callers and by the socket, never over an await.
     state: Mutex<State>,
+    /// No call is under way any more.
+    emptied: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +73,7 @@ pub(super) struct Up(Arc<Lane>);
 
 impl Lane {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { number: AtomicU64::new(1), state: Mutex::default() })
+        Arc::new(Self { number: AtomicU64::new(1), state: Mutex::default(), emptied: Notify::new() })
     }
 
     /// Calls under way; `None` while there is no socket.
@@ -123,8 +125,7 @@ impl Lane {
 
     /// Brings an answer to whoever waits for it.
     pub(super) fn answered(&self, number: u64, answer: Answer) {
-        let pending = self.state().pending.remove(&number);
-        if let Some(pending) = pending {
+        if let Some(pending) = self.end(number) {
             // Who waited may have gone at this very moment.
             let _ = pending.answer.send(Ok(answer));
         }
@@ -136,6 +137,27 @@ impl Lane {
         Up(Arc::clone(self))
     }
 
+    /// Takes no more calls, and waits for those under way: as long as their callers do.
+    pub(super) async fn retire(&self) {
+        self.state().queue = None;
+        loop {
+            let emptied = self.emptied.notified();
+            if self.state().pending.is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn end(&self, number: u64) -> Option<Pending> {
+        let mut state = self.state();
+        let ended = state.pending.remove(&number);
+        if state.pending.is_empty() {
+            self.emptied.notify_one();
+        }
+        ended
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,6 +166,7 @@ impl Lane {
 impl Drop for Up {
     fn drop(&mut self) {
         let fallen = std::mem::take(&mut *self.0.state());
+        self.0.emptied.notify_one();
         for pending in fallen.pending.into_values() {
             let lost = if pending.sent { Lost::Broken } else { Lost::Unsent };
             let _ = pending.answer.send(Err(lost));
@@ -160,14 +183,14 @@ impl Ticket {
 
     /// Gives up: why there is no answer.
     pub(super) fn give_up(self) -> Lost {
-        let sent = self.lane.state().pending.remove(&self.number).is_none_or(|pending| pending.sent);
+        let sent = self.lane.end(self.number).is_none_or(|pending| pending.sent);
         if sent { Lost::Silent } else { Lost::Unsent }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.lane.state().pending.remove(&self.number);
+        self.lane.end(self.number);
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use lasso_routing::catalog::{Catalog, CatalogSpec};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -207,6 +208,7 @@ pub(crate) struct World {
     pub(crate) upstream: Upstream,
     pub(crate) site: watch::Sender<Arc<Site>>,
     pub(crate) notices: broadcast::Receiver<Notice>,
+    tls: watch::Sender<Arc<ClientConfig>>,
     _task: JoinHandle<()>,
 }
 
@@ -216,19 +218,18 @@ impl World {
     }
 
     /// Trusting these certificates.
-    pub(crate) fn with(channels: Vec<WsChannel>, trusted: Vec<rustls::pki_types::CertificateDer<'static>>) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(trusted);
-        let tls = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    pub(crate) fn with(channels: Vec<WsChannel>, trusted: Vec<CertificateDer<'static>>) -> Self {
+        let (tls, trusting) = watch::channel(trusting(trusted));
         let (site, followed) = watch::channel(Arc::new(site_of(channels)));
         let (told, notices) = broadcast::channel(1_024);
-        let parts = Parts { site: followed, tls: Arc::new(tls), notices: told, supervisor: Arc::new(Once) };
+        let parts = Parts { site: followed, tls: trusting, notices: told, supervisor: Arc::new(Once) };
         let (upstream, task) = Upstream::start(parts);
-        Self { upstream, site, notices, _task: tokio::spawn(task) }
+        Self { upstream, site, notices, tls, _task: tokio::spawn(task) }
+    }
+
+    /// From now on these certificates are trusted.
+    pub(crate) fn trust(&self, trusted: Vec<CertificateDer<'static>>) {
+        self.tls.send_replace(trusting(trusted));
     }
 
     /// The next notice that is not of a head or a socket that opened.
@@ -255,6 +256,17 @@ impl Drop for World {
     fn drop(&mut self) {
         self._task.abort();
     }
+}
+
+fn trusting(trusted: Vec<CertificateDer<'static>>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(trusted);
+    let tls = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(tls)
 }
 
 /// Starts each task once.

@@ -1,6 +1,6 @@
 //! Which channels there are.
 //!
-//! Duty: one [`Channel`] for each of the site's. One that did not change keeps its sockets.
+//! Duty: one [`Channel`] for each of the site's. One that did not change keeps its sockets, but for those that are more or fewer than before.
 //! Invariant: a channel ends with the roster, or when the site no longer has it so.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,6 @@ pub(super) struct Roster {
 
 struct Running {
     channel: Arc<Channel>,
-    sockets: usize,
     task: JoinHandle<()>,
 }
 
@@ -55,13 +54,11 @@ impl Roster {
     fn follow(&mut self, site: &Site) {
         // At least one, or no call could ever be made.
         let sockets = site.limits.provider_sockets.max(1);
-        let stays = |running: &Running| {
-            let spec = &running.channel.spec;
-            running.sockets == sockets && site.channels.contains(spec)
-        };
-        self.running.retain(|_, running| stays(running));
+        self.running.retain(|_, running| site.channels.contains(&running.channel.spec));
         for spec in &site.channels {
-            if !self.running.contains_key(&spec.id) {
+            if let Some(running) = self.running.get(&spec.id) {
+                running.channel.resize(sockets);
+            } else {
                 let running = self.start(spec.clone(), sockets);
                 self.running.insert(Arc::clone(&spec.id), running);
             }
@@ -75,7 +72,7 @@ impl Roster {
         let (run, supervisor, dialler) =
             (Arc::clone(&channel), Arc::clone(&self.parts.supervisor), Arc::clone(&self.dialler));
         let start = move || -> Task { Box::pin(Arc::clone(&run).run(Arc::clone(&supervisor), Arc::clone(&dialler))) };
-        Running { channel, sockets, task: tokio::spawn(self.parts.supervisor.keep_up("upstream", Box::new(start))) }
+        Running { channel, task: tokio::spawn(self.parts.supervisor.keep_up("upstream", Box::new(start))) }
     }
 }
 

@@ -285,6 +285,60 @@ async fn a_channel_that_did_not_change_keeps_its_sockets() {
 }
 
 #[tokio::test]
+async fn more_or_fewer_sockets_leave_alone_those_that_stay() {
+    let mut scene = Scene::new().await;
+    let mut signals = scene.bind(1, "[]");
+    let asked = scene.feeds.heard().await;
+    scene.feeds.answer(&asked, "\"0x1\"");
+    assert_eq!(signal(&mut signals).await, "1 Accepted");
+    let channel = scene.provider.channel(ID);
+    let sized = |sockets: usize| {
+        let mut site = site_of(vec![channel.clone()]);
+        site.limits.provider_sockets = sockets;
+        Arc::new(site)
+    };
+    scene.world.site.send_replace(sized(3));
+    let (two, three) = (scene.provider.socket().await, scene.provider.socket().await);
+    let mut sockets = [scene.calls, two, three];
+    // Each call goes to a socket that has none, once all are up.
+    let all_up = async {
+        while scene.world.upstream.lines.borrow()[ID].lanes.iter().any(|lane| lane.load().is_none()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, all_up).await.expect("not all are up");
+    let calls: Vec<_> = (0..3).map(|_| call(&scene.world, r#"{"id":1,"method":"a"}"#, PATIENCE)).collect();
+    let mut requests = Vec::new();
+    for socket in &mut sockets {
+        requests.push(socket.heard().await);
+    }
+    scene.world.site.send_replace(sized(1));
+    let one_left = async {
+        while scene.world.upstream.lines.borrow()[ID].lanes.len() > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, one_left).await.expect("the lanes stay");
+    // What is under way ends before its socket does.
+    for (socket, request) in sockets.iter().zip(&requests) {
+        socket.answer(request, "7");
+    }
+    for call in calls {
+        assert!(text(call).await.contains("7"));
+    }
+    let [mut first, second, third] = sockets;
+    second.gone().await;
+    third.gone().await;
+    let last = call(&scene.world, r#"{"id":1,"method":"a"}"#, PATIENCE);
+    let request = first.heard().await;
+    first.answer(&request, "8");
+    assert!(text(last).await.contains("8"));
+    scene.feeds.event("\"0x1\"", "{}");
+    assert_eq!(signal(&mut signals).await, "1 Arrived(\"{}\")");
+    assert_eq!(scene.provider.dials.lock().unwrap().len(), 4);
+}
+
+#[tokio::test]
 async fn a_channel_that_changed_is_dialled_anew_and_one_that_is_gone_is_left() {
     let mut scene = Scene::new().await;
     let mut signals = scene.bind(1, "[]");
@@ -321,6 +375,10 @@ async fn providers_behind_tls_must_be_vouched_for() {
     let down = Notice::SocketDown { channel: ID.into(), because: "tls".into() };
     assert_eq!(stranger.noticed(|_| true).await, down);
     let world = World::with(vec![channel], vec![made.cert.der().clone()]);
-    provider.socket().await;
+    let _both = (provider.socket().await, provider.socket().await);
     world.up(ID).await;
+    // Who vouches for it may become known later.
+    stranger.trust(vec![made.cert.der().clone()]);
+    let _later = (provider.socket().await, provider.socket().await);
+    stranger.up(ID).await;
 }

@@ -111,7 +111,7 @@ impl World {
             .with_no_client_auth();
         let parts = Parts {
             site: followed.clone(),
-            tls: Arc::new(tls),
+            tls: watch::channel(Arc::new(tls)).1,
             notices: notices.clone(),
             supervisor: Arc::clone(&supervisor),
         };
@@ -134,7 +134,7 @@ impl World {
         let chain = catalog.chain_named(profile, "one").unwrap();
         let providers = catalog.chain(chain).unwrap().providers();
         let provider = provider.map(|name| providers.iter().position(|known| known.id() == name).unwrap());
-        let (outlet, waiting) = outlet();
+        let (outlet, waiting) = outlet(Arc::default());
         self.clients.push(waiting);
         Wanted {
             subscription: SubscriptionId(self.clients.len() as u64 - 1),

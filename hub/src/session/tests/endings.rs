@@ -164,6 +164,29 @@ async fn a_client_that_answers_pings_stays() {
 }
 
 #[tokio::test]
+async fn pings_go_on_whatever_is_under_way() {
+    let world = World::new().await;
+    let mut client = world.client(PATH).await;
+    for id in 0..40 {
+        client.say(&format!(r#"{{"id":{id},"method":"hold"}}"#)).await;
+    }
+    // All there may be are under way, the next one waits, and those behind it are not read: nor are the client's pongs.
+    world.until("no room", |counts| counts.calls == 32 && counts.heard == 33).await;
+    tokio::time::pause();
+    let began = Instant::now();
+    for _ in 0..8 {
+        assert_eq!(client.socket.next().await.unwrap().unwrap(), Message::Ping("".into()));
+    }
+    assert!(began.elapsed() <= 8 * Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(world.counts().sockets, 1);
+    tokio::time::resume();
+    world.envoy.gate.add_permits(40);
+    for _ in 0..40 {
+        assert!(client.hear().await.contains(r#""result":"hold""#));
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_falls_behind_is_closed_and_others_are_not() {
     let mut world = World::new().await;
     let (mut slow, mut other) = (world.client(PATH).await, world.client(PATH).await);
@@ -177,9 +200,10 @@ async fn a_client_that_falls_behind_is_closed_and_others_are_not() {
         client.hear().await;
     }
     let [flooded, quiet] = wanted.as_slice() else { unreachable!() };
-    // All at once: its session has no turn to write them.
-    for _ in 0..=MOST_WAITING {
-        tell(flooded, "1");
+    // More than its socket and its outlet hold, and all at once: nobody has a turn to read it.
+    let payload = format!("\"{}\"", "x".repeat(64 * 1024));
+    for _ in 0..1_000 {
+        tell(flooded, &payload);
     }
     tell(quiet, "2");
     assert_eq!(slow.closed().await, 1013);

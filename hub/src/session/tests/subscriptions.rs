@@ -230,3 +230,42 @@ async fn what_lost_its_continuity_is_told_and_the_socket_closed() {
     check("the last word", &client.hear().await, &expected);
     assert_eq!(client.closed().await, 1012);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_and_answers_that_meet_stay_whole_and_in_order() {
+    const EVENTS: usize = 5_000;
+    let mut world = World::new().await;
+    let mut client = world.client(PATH).await;
+    client.say(HEADS).await;
+    let wanted = world.wanted().await;
+    confirm(&wanted);
+    client.hear().await;
+    let name = Arc::clone(&wanted.name);
+    let (progress, seen) = tokio::sync::watch::channel(0);
+    let telling = tokio::spawn(async move {
+        for number in 0..EVENTS {
+            // Not so far ahead that the client is a slow one.
+            seen.clone().wait_for(|told| told + 1_000 > number).await.unwrap();
+            // Now and then one that the socket does not take at once.
+            let filling = if number % 500 == 499 { 2 * 1024 * 1024 } else { 0 };
+            tell(&wanted, &format!("[{number},\"{}\"]", "x".repeat(filling)));
+        }
+    });
+    let (mut told, mut answered, mut asked) = (0, 0, 0);
+    while told < EVENTS || answered < asked {
+        if told < EVENTS && asked < answered + 8 {
+            client.say("7").await;
+            asked += 1;
+        }
+        let heard = client.hear().await;
+        if heard.contains("-32600") {
+            answered += 1;
+        } else {
+            let begins = event(&name, &format!("[{told},"));
+            assert!(heard.starts_with(begins.trim_end_matches("}}")), "{told}: {}", &heard[..begins.len()]);
+            told += 1;
+            progress.send_replace(told);
+        }
+    }
+    telling.await.unwrap();
+}

@@ -1,3 +1,4 @@
+use futures_util::FutureExt;
 use lasso_jsonrpc::Payload;
 use lasso_jsonrpc::request::parse;
 
@@ -95,4 +96,30 @@ async fn giving_up_says_whether_it_was_sent() {
     scene.sent().unwrap();
     assert_eq!(first.give_up(), Lost::Silent);
     assert_eq!(second.give_up(), Lost::Unsent);
+}
+
+#[tokio::test]
+async fn a_lane_that_retires_takes_no_call_and_ends_what_is_under_way() {
+    let mut scene = Scene::new();
+    let (first, second) = (scene.submit(1).unwrap(), scene.submit(1).unwrap());
+    let lane = Arc::clone(&scene.lane);
+    let mut retired = Box::pin(lane.retire());
+    assert!((&mut retired).now_or_never().is_none());
+    assert!(scene.submit(1).is_none());
+    assert_eq!((scene.sent(), scene.sent()), (Some(1), Some(2)), "what was queued is sent");
+    drop(first);
+    assert!((&mut retired).now_or_never().is_none());
+    drop(second);
+    assert!((&mut retired).now_or_never().is_some());
+}
+
+#[tokio::test]
+async fn a_lane_whose_socket_falls_has_retired() {
+    let mut scene = Scene::new();
+    let _ticket = scene.submit(1).unwrap();
+    let lane = Arc::clone(&scene.lane);
+    let mut retired = Box::pin(lane.retire());
+    assert!((&mut retired).now_or_never().is_none());
+    drop(scene.up.take());
+    assert!(retired.now_or_never().is_some());
 }
