@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, Lookup};
+use crate::config::{Config, Lookup, Provider};
 use crate::xds::resources::Site;
+use crate::xds::resources::filters::FilterFile;
 
 /// Lasso for Envoy: one JSON-RPC endpoint in front of many providers.
 #[derive(Debug, Parser)]
@@ -84,9 +85,14 @@ pub(crate) enum Render {
 /// What is true of Envoy's machine.
 #[derive(Debug, Args)]
 pub(crate) struct SiteArgs {
-    /// The filter.
-    #[arg(long, env = "LASSO_FILTER", default_value = "target/wasm32-wasip1/wasm/lasso_filter.wasm")]
-    filter: PathBuf,
+    /// The filter: `lasso_filter.wasm`, or `liblasso_module.so`, which Envoy loads into its own process.
+    #[arg(
+        long,
+        env = "LASSO_FILTER",
+        default_value = "target/wasm32-wasip1/wasm/lasso_filter.wasm",
+        value_parser = filter
+    )]
+    filter: FilterFile,
     /// Certificates that providers are checked against. Default: `SSL_CERT_FILE`, else the system's.
     #[arg(long, env = "LASSO_CA_BUNDLE")]
     ca_bundle: Option<PathBuf>,
@@ -113,6 +119,10 @@ pub(crate) struct AdminArgs {
     pub(crate) address: Option<SocketAddr>,
 }
 
+fn filter(text: &str) -> Result<FilterFile, String> {
+    FilterFile::named(text.into()).ok_or_else(|| "must end in .wasm (WebAssembly) or .so (a native module)".to_owned())
+}
+
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text.parse().map_err(|_| "must be like 127.0.0.1:9901".to_owned())?;
     if address.ip().is_loopback() {
@@ -127,13 +137,15 @@ impl SiteArgs {
     pub(crate) fn site(&self, config: &Config, environment: &Lookup<'_>) -> anyhow::Result<Site> {
         let mut providers =
             config.profiles.iter().flat_map(|profile| &profile.chains).flat_map(|chain| &chain.providers);
-        let ca_bundle = if providers.any(|provider| provider.location.tls) {
+        let has_tls =
+            |provider: &Provider| provider.location.tls || provider.ws.as_ref().is_some_and(|location| location.tls);
+        let ca_bundle = if providers.any(has_tls) {
             trust::bundle(self.ca_bundle.clone(), environment, &trust::USUAL.map(Path::new))?
         } else {
             self.ca_bundle.clone().unwrap_or_default()
         };
         Ok(Site {
-            filter: absolute(self.filter.clone()),
+            filter: FilterFile { path: absolute(self.filter.path.clone()), ..self.filter },
             ca_bundle: absolute(ca_bundle),
             access_log: self.access_log.clone().map(absolute),
         })

@@ -17,6 +17,7 @@ use lasso_routing::catalog::Token;
 use lasso_routing::fleet::event::{Event, Found, Probe};
 use lasso_routing::fleet::view::{Availability, View};
 use lasso_routing::time::{Micros, Millis};
+use rustls::ClientConfig;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -73,6 +74,7 @@ pub(crate) fn start(
     let first = Arc::clone(&current.borrow_and_update());
     info!(address = %listener.local_addr()?, "serving WebSockets");
     let (sites, followed) = watch::channel(Arc::new(site(&first, token)?));
+    let (trust, tls) = watch::channel(Arc::clone(&first.trust.client));
     let (standings, seen) = watch::channel(Arc::new(Standings::new()));
     let (notices, _) = broadcast::channel(MOST_WAITING);
     let heard = notices.subscribe();
@@ -80,7 +82,7 @@ pub(crate) fn start(
         listener,
         site: followed,
         standings: seen,
-        tls: Arc::new(crate::tls::client(&first.site.ca_bundle)?),
+        tls,
         notices: notices.clone(),
         supervisor: Arc::new(running.supervisor.clone()),
         drain: running.drain.subscribe(),
@@ -88,8 +90,8 @@ pub(crate) fn start(
     let (hub, run) = Hub::start(setup);
     running.hub.spawn(run);
 
-    let (its, token, sites) = (running.supervisor.clone(), token.clone(), Arc::new(sites));
-    let following = move || follow(current.clone(), token.clone(), Arc::clone(&sites));
+    let (its, token, told) = (running.supervisor.clone(), token.clone(), Arc::new(Told { sites, trust }));
+    let following = move || follow(current.clone(), token.clone(), Arc::clone(&told));
     running.tasks.spawn(async move { its.keep_up("hub follow", following).await });
     let (its, its_store, standings) = (running.supervisor.clone(), store.clone(), Arc::new(standings));
     let looking = move || look(its_store.clone(), Arc::clone(&standings));
@@ -100,17 +102,22 @@ pub(crate) fn start(
     Ok(Started { hub, notices })
 }
 
+/// What the hub is told of a configuration.
+#[derive(Debug)]
+struct Told {
+    sites: watch::Sender<Arc<lasso_hub::Site>>,
+    trust: watch::Sender<Arc<ClientConfig>>,
+}
+
 /// Tells the hub of every configuration that takes effect.
-async fn follow(
-    mut current: watch::Receiver<Arc<Current>>,
-    token: Token,
-    sites: Arc<watch::Sender<Arc<lasso_hub::Site>>>,
-) {
+async fn follow(mut current: watch::Receiver<Arc<Current>>, token: Token, told: Arc<Told>) {
     loop {
         let now = Arc::clone(&current.borrow_and_update());
+        // Before the site, whose new channels are dialled at once.
+        told.trust.send_replace(Arc::clone(&now.trust.client));
         match site(&now, &token) {
             Ok(site) => {
-                sites.send_replace(Arc::new(site));
+                told.sites.send_replace(Arc::new(site));
             }
             // It was compiled from the same: this cannot be, and if it is, what was before goes on.
             Err(error) => error!(%error, "the configuration in effect cannot be followed"),

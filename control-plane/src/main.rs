@@ -67,8 +67,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             // It may run without a control plane, and ws channels are nothing without its hub.
             let deployment = deployment(&loaded, &Names::default())?.without_sockets()?;
             let site = site.site(&loaded.config, &environment)?;
-            if !site.filter.is_file() {
-                warn(&format!("no filter at {} here; Envoy must find it there", site.filter.display()))?;
+            if !site.filter.path.is_file() {
+                warn(&format!("no filter at {} here; Envoy must find it there", site.filter.path.display()))?;
             }
             let file = bootstrap::static_config(&loaded.config, &deployment, &site, &node.name, admin.address)?;
             print(&Document::from(&file).to_string())

@@ -46,7 +46,8 @@ pub(crate) struct Prober<L> {
     pub(crate) listener: L,
     /// How the channels of the catalog in force are reached.
     pub(crate) routes: watch::Receiver<Arc<Routes>>,
-    pub(crate) dialler: Arc<Dialler>,
+    /// Another one when providers are to be checked otherwise.
+    pub(crate) dialler: watch::Receiver<Arc<Dialler>>,
 }
 
 /// The probes that are under way.
@@ -70,7 +71,7 @@ impl<L: Listener> Prober<L> {
                     listener.probed(under_way.settle(ended)).await;
                 }
                 order = orders.recv(), if open && under_way.probes.len() < MOST_PROBES => match order {
-                    Some(order) => under_way.start(order, Arc::clone(&routes.borrow()), Arc::clone(dialler)),
+                    Some(order) => under_way.start(order, Arc::clone(&routes.borrow()), Arc::clone(&dialler.borrow())),
                     None => open = false,
                 }
             }

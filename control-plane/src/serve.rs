@@ -42,8 +42,8 @@ const FAREWELL: Duration = Duration::from_secs(12);
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn serve(loader: Loader, first: Current) -> anyhow::Result<()> {
     let log = logging::start(&first.loaded.config.log_level)?;
-    if !first.site.filter.is_file() {
-        warn!(filter = %first.site.filter.display(), "no filter here; Envoy must find it there");
+    if !first.site.filter.path.is_file() {
+        warn!(filter = %first.site.filter.path.display(), "no filter here; Envoy must find it there");
     }
     for warning in &first.warnings {
         warn!(warning, "configuration");

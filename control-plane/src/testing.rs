@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::compile::Tokens;
 use crate::config::{Content, Loaded, Node, Problems, load, parse};
 use crate::xds::resources::Site;
+use crate::xds::resources::filters::FilterFile;
 
 /// A directory of its own for one test, removed when it ends.
 pub(crate) struct Directory(PathBuf);
@@ -123,5 +124,10 @@ pub(crate) fn tokens(bytes: [u8; 16]) -> Tokens {
 }
 
 pub(crate) fn site() -> Site {
-    Site { filter: "/etc/lasso/filter.wasm".into(), ca_bundle: "/etc/ssl/ca.crt".into(), access_log: None }
+    site_with("/etc/lasso/filter.wasm")
+}
+
+/// The same with this filter.
+pub(crate) fn site_with(filter: &str) -> Site {
+    Site { filter: FilterFile::named(filter.into()).unwrap(), ca_bundle: "/etc/ssl/ca.crt".into(), access_log: None }
 }

@@ -4,6 +4,7 @@ use clap::Parser;
 
 use super::{Cli, Command, SiteArgs, trust};
 use crate::testing::{Directory, load_text};
+use crate::xds::resources::filters::FilterKind;
 
 fn serve(options: &[&str]) -> SiteArgs {
     let words = ["lasso", "serve", "lasso.yaml"].iter().chain(options);
@@ -12,7 +13,11 @@ fn serve(options: &[&str]) -> SiteArgs {
 }
 
 fn config(scheme: &str) -> crate::config::Config {
-    let providers = format!("[{{id: a, url: '{scheme}://a.example'}}]");
+    config_of(&format!("{{id: a, url: '{scheme}://a.example'}}"))
+}
+
+fn config_of(provider: &str) -> crate::config::Config {
+    let providers = format!("[{provider}]");
     load_text(&format!("profiles: {{public: {{chains: {{ethereum: {{chain_id: 1, providers: {providers}}}}}}}}}"))
         .unwrap()
         .config
@@ -24,9 +29,21 @@ fn paths_for_envoy_are_absolute() {
     let bundle = "Cargo.toml";
     let site = serve(&["--filter", "f.wasm", "--ca-bundle", bundle, "--access-log", "logs/access.log"]);
     let site = site.site(&config("https"), &|_| None).unwrap();
-    assert_eq!(site.filter, here.join("f.wasm"));
+    assert_eq!(site.filter.path, here.join("f.wasm"));
     assert_eq!(site.ca_bundle, here.join(bundle));
     assert_eq!(site.access_log, Some(here.join("logs/access.log")));
+}
+
+#[test]
+fn the_filters_kind_is_in_its_name() {
+    let kind = |name: &str| serve(&["--filter", name]).filter.kind;
+    assert_eq!(kind("lasso_filter.wasm"), FilterKind::Wasm);
+    assert_eq!(kind("a/liblasso_module.so"), FilterKind::Module);
+    assert_eq!(serve(&[]).filter.kind, FilterKind::Wasm, "the default");
+    for name in ["", "filter", ".so", "filter.so.1", "filter.WASM"] {
+        let error = Cli::try_parse_from(["lasso", "serve", "lasso.yaml", "--filter", name]).unwrap_err().to_string();
+        assert!(error.contains("--filter") && error.contains(".wasm (WebAssembly) or .so"), "{name}: {error}");
+    }
 }
 
 #[test]
@@ -35,6 +52,8 @@ fn a_bundle_that_cannot_be_read_stops_the_start_only_where_it_is_needed() {
     let error = serve(&options).site(&config("https"), &|_| None).unwrap_err();
     assert!(format!("{error:#}").starts_with("--ca-bundle: cannot read /nowhere/ca.pem: "), "{error:#}");
     serve(&options).site(&config("http"), &|_| None).unwrap();
+    let sockets = config_of("{id: a, url: 'http://a.example', ws_url: 'wss://a.example'}");
+    serve(&options).site(&sockets, &|_| None).unwrap_err();
 }
 
 #[test]

@@ -1,4 +1,8 @@
 //! The feeds of subscriptions: `GET /api/feeds`.
+//!
+//! Leaves to others: which of them (`wanted`).
+
+mod wanted;
 
 use axum::Json;
 use axum::extract::State;
@@ -7,13 +11,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
+use super::fleet::Answer;
+use super::problem::ErrorBody;
+use wanted::Wanted;
 
-/// Every feed, and how many clients' sockets there are.
+/// Feeds, and how many clients' sockets there are.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Feeds {
-    /// Clients' sockets that are open.
+    /// Clients' sockets that are open, whatever was asked for.
     sockets: u64,
-    /// Subscriptions of theirs.
+    /// Subscriptions of theirs, whatever was asked for.
     subscriptions: u64,
     feeds: Vec<Feed>,
 }
@@ -82,9 +89,11 @@ impl From<FeedRow> for Feed {
 }
 
 /// The feeds that there are, and whom they serve.
-#[utoipa::path(get, path = "/api/feeds", tag = "fleet", responses((status = 200, body = Feeds)))]
-pub(super) async fn feeds(State(api): State<Api>) -> Json<Feeds> {
+#[utoipa::path(get, path = "/api/feeds", tag = "fleet", params(Wanted),
+    responses((status = 200, body = Feeds), (status = 404, body = ErrorBody)))]
+pub(super) async fn feeds(State(api): State<Api>, wanted: Wanted) -> Answer<Feeds> {
     let hub = api.facts.counters().hub;
-    let feeds = api.facts.feeds().await.into_iter().map(Feed::from).collect();
-    Json(Feeds { sockets: hub.sockets, subscriptions: hub.subscriptions, feeds })
+    let feeds = wanted.of(api.facts.feeds().await, &api).await?;
+    let feeds = feeds.into_iter().map(Feed::from).collect();
+    Ok(Json(Feeds { sockets: hub.sockets, subscriptions: hub.subscriptions, feeds }))
 }

@@ -68,6 +68,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_query", message)
     }
 
+    pub(crate) fn bad_feed_query(wrong: &str) -> Self {
+        let message = format!("{wrong}; the query takes profile, region and chain");
+        Self::new(StatusCode::BAD_REQUEST, "bad_query", message)
+    }
+
     pub(crate) fn bad_history_query(wrong: &str) -> Self {
         let message =
             format!("{wrong}; the query takes chain, profile, method, from, to and resolution (times in seconds)");

@@ -49,6 +49,11 @@ pub(crate) struct Checked<'a> {
 }
 
 impl Scope {
+    /// For queries that have more names than these, or fewer.
+    pub(super) fn of(profile: Option<String>, region: Option<String>) -> Self {
+        Self { profile, region, ..Self::default() }
+    }
+
     pub(crate) fn check<'a>(&self, view: &'a View, region: &str) -> Result<Checked<'a>, Problem> {
         if let Some(named) = self.region.as_deref().filter(|named| *named != region) {
             return Err(Problem::unknown("unknown_region", named, (!region.is_empty()).then_some(region)));
@@ -80,11 +85,20 @@ impl<'a> Checked<'a> {
         self.view.chains.iter().filter(move |chain| profile.as_deref().is_none_or(|profile| *chain.profile == *profile))
     }
 
+    /// A chain, by its name or its number, in the profile, or in each that has it.
+    pub(super) fn chains_named(&self, named: &str) -> Result<Vec<&'a ChainView>, Problem> {
+        let found: Vec<_> = self.chains().filter(|chain| is_named(chain, named)).collect();
+        if found.is_empty() {
+            return Err(Problem::unknown("unknown_chain", named, self.chains().map(|chain| &*chain.chain)));
+        }
+        Ok(found)
+    }
+
     /// One chain, by its name or its number, in the profile, or in `public`.
     pub(crate) fn chain(&self, named: &str) -> Result<&'a ChainView, Problem> {
         let profile = self.profile.as_deref().unwrap_or(Catalog::PUBLIC);
         let chains = || self.view.chains.iter().filter(|chain| *chain.profile == *profile);
-        let found = chains().find(|chain| *chain.chain == *named || chain.chain_id.to_string() == named);
+        let found = chains().find(|chain| is_named(chain, named));
         found.ok_or_else(|| {
             if chains().next().is_some() {
                 Problem::unknown("unknown_chain", named, chains().map(|chain| &*chain.chain))
@@ -110,6 +124,10 @@ impl<'a> Checked<'a> {
                 && channel.is_some_and(|channel| self.has_channel(channel))
         })
     }
+}
+
+fn is_named(chain: &ChainView, named: &str) -> bool {
+    *chain.chain == *named || chain.chain_id.to_string() == named
 }
 
 /// The class of that name, or the classes that a method of that name may fall into.

@@ -31,7 +31,7 @@ lasso_breaker_state * on (channel, region) group_right lasso_channel_info
 
 Workers report attempts, requests and selections, added up, so these are what is known here: a worker that dies takes at most a tenth of a
 second with it. What names no chain (no JSON, an unknown chain, too long) is counted by the filter in Envoy's own stats
-(`wasmcustom.lasso.*`). Which channels were left out and why, sampled `decision` events and the meta of a request show one by one. Bytes
+(`wasmcustom.lasso.*`, or `lassocustom.lasso.*` where it is a native module). Which channels were left out and why, sampled `decision` events and the meta of a request show one by one. Bytes
 and connections of each channel are Envoy's `cluster.lasso/*` stats.
 ";
 

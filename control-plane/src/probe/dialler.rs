@@ -7,7 +7,6 @@
 //! Bounds: [`MOST_BYTES`] of an answer; idle connections end after a minute.
 //! Leaves to others: reading the answer (`found`).
 
-use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use lasso_routing::fleet::event::{Ask, Found};
 use lasso_routing::report::Ending;
 use lasso_routing::target::PROBE;
+use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use super::ask::Question;
@@ -63,9 +63,8 @@ struct Raw {
 }
 
 impl Dialler {
-    /// `ca_bundle`: what providers are checked against, as Envoy does it; empty where none has TLS.
-    pub(crate) fn new(via: ProbeVia, ca_bundle: &Path) -> anyhow::Result<Self> {
-        let tls = crate::tls::client(ca_bundle)?;
+    /// `tls`: how providers are checked, as Envoy does it.
+    pub(crate) fn new(via: ProbeVia, tls: ClientConfig) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));
@@ -76,7 +75,7 @@ impl Dialler {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .build(connector);
-        Ok(Self { via, client, way_out: Mutex::new(None) })
+        Self { via, client, way_out: Mutex::new(None) }
     }
 
     /// Asks, and says what was found.

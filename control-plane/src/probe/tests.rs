@@ -77,6 +77,11 @@ impl Server {
     }
 }
 
+/// TLS that believes nobody.
+fn nobody_trusted() -> rustls::ClientConfig {
+    rustls::ClientConfig::clone(&crate::tls::Trust::read(Path::new("")).unwrap().client)
+}
+
 /// An address where nobody listens.
 async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
@@ -112,7 +117,7 @@ impl Orders {
             orders: ordered,
             listener: Answers(answer),
             routes: watch::channel(routes).1,
-            dialler: Arc::new(Dialler::new(via, Path::new("")).unwrap()),
+            dialler: watch::channel(Arc::new(Dialler::new(via, nobody_trusted()))).1,
         };
         tokio::spawn(Prober::run(Arc::new(Mutex::new(prober))));
         Self { orders, answers }
@@ -181,7 +186,7 @@ async fn where_nobody_listens_providers_are_dialled_and_failures_count_once_that
     assert_eq!(orders.found(Ask::Head).await, Found::Failed(Category::Auth));
 
     let (open, dead) = (routes(provider.address), routes(nobody().await));
-    let dialler = Dialler::new(ProbeVia::Ours(nobody().await), Path::new("")).unwrap();
+    let dialler = Dialler::new(ProbeVia::Ours(nobody().await), nobody_trusted());
     let channel = "paid:ethereum/a/http";
     assert_eq!(dialler.ask(open.to(channel).unwrap(), &Ask::Head).await, Found::Failed(Category::Auth));
     assert_eq!(dialler.ask(dead.to(channel).unwrap(), &Ask::Head).await, Found::Failed(Category::Network));
@@ -229,7 +234,7 @@ async fn a_prober_that_starts_again_goes_on_with_the_orders_that_wait() {
         orders: ordered,
         listener: Answers(answer),
         routes: watch::channel(routes(nobody().await)).1,
-        dialler: Arc::new(Dialler::new(ProbeVia::Ours(envoy.address), Path::new("")).unwrap()),
+        dialler: watch::channel(Arc::new(Dialler::new(ProbeVia::Ours(envoy.address), nobody_trusted()))).1,
     };
     let prober = Arc::new(Mutex::new(prober));
     let first = tokio::spawn(Prober::run(Arc::clone(&prober)));

@@ -14,6 +14,7 @@ use crate::args::SiteArgs;
 use crate::compile::names::Names;
 use crate::compile::{Deployment, Tokens};
 use crate::config::Loaded;
+use crate::tls::Trust;
 use crate::xds::resources::Site;
 use crate::xds::secrets::Secrets;
 use crate::xds::snapshot::Snapshot;
@@ -35,10 +36,18 @@ pub(crate) struct Current {
     /// What must not be logged.
     pub(crate) secrets: Secrets,
     pub(crate) site: Site,
+    /// The site's `ca_bundle`, as it was read with the configuration.
+    pub(crate) trust: Trust,
 }
 
 impl Current {
-    fn new(loaded: Arc<Loaded>, site: Site, names: &Names, before: Millis, loader: &Loader) -> anyhow::Result<Self> {
+    fn new(
+        loaded: Arc<Loaded>,
+        (site, trust): (Site, Trust),
+        names: &Names,
+        before: Millis,
+        loader: &Loader,
+    ) -> anyhow::Result<Self> {
         let mut deployment = deployment(&loaded, names)?;
         if let Some(tokens) = &loader.tokens {
             deployment = deployment.with_tokens(tokens)?;
@@ -55,6 +64,7 @@ impl Current {
             loaded,
             deployment,
             site,
+            trust,
         })
     }
 
@@ -64,6 +74,7 @@ impl Current {
             && self.warnings == other.warnings
             && self.deployment.sockets == other.deployment.sockets
             && self.snapshot.is_like(&other.snapshot)
+            && self.trust == other.trust
     }
 }
 
@@ -106,7 +117,8 @@ impl Loader {
 
     /// The same with other names.
     pub(super) fn again(&self, before: &Current, names: &Names) -> anyhow::Result<Current> {
-        Current::new(Arc::clone(&before.loaded), before.site.clone(), names, before.longest_deadline, self)
+        let around = (before.site.clone(), before.trust.clone());
+        Current::new(Arc::clone(&before.loaded), around, names, before.longest_deadline, self)
     }
 
     fn read(
@@ -118,6 +130,7 @@ impl Loader {
         let loaded = load(&self.path, self.site.workers)?;
         holds(&loaded)?;
         let site = self.site.site(&loaded.config, &environment)?;
-        Current::new(Arc::new(loaded), site, names, before, self)
+        let trust = Trust::read(&site.ca_bundle)?;
+        Current::new(Arc::new(loaded), (site, trust), names, before, self)
     }
 }

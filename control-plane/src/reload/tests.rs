@@ -29,7 +29,12 @@ struct Running {
 
 impl Running {
     fn on(path: &Path) -> Self {
-        let written = Cli::parse_from(["lasso", "serve", path.to_str().unwrap(), "--ca-bundle", "Cargo.toml"]);
+        Self::trusting(path, Path::new("Cargo.toml"))
+    }
+
+    fn trusting(path: &Path, bundle: &Path) -> Self {
+        let [path, bundle] = [path, bundle].map(|path| path.to_str().unwrap());
+        let written = Cli::parse_from(["lasso", "serve", path, "--ca-bundle", bundle]);
         let Command::Serve { config, site } = written.command else { unreachable!() };
         let loader = Loader::new(config, site);
         let first = loader.first().unwrap();
@@ -85,6 +90,29 @@ async fn a_bad_file_changes_nothing_and_is_shown_until_it_is_good_again() {
     assert_eq!(summary.added, ["lasso/beta:ethereum/new/http"]);
     assert_eq!(summary.removed, ["lasso/beta:ethereum/own/http"]);
     assert_eq!(summary.generation, running.current().generation);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn certificates_are_read_again_and_refused_when_they_cannot_be() {
+    let certificate = || rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap().cert.pem();
+    let files = Directory::with(&[("lasso.yaml", SOCKETS), ("ca.pem", &certificate())]);
+    let bundle = files.path("ca.pem");
+    let running = Running::trusting(&files.path("lasso.yaml"), &bundle);
+    let first = running.current();
+    assert!(!running.reload.now(Cause::Call).await.unwrap().changed, "they are the same");
+
+    fs::write(&bundle, certificate()).unwrap();
+    let summary = running.reload.now(Cause::Call).await.unwrap();
+    assert!(summary.changed && summary.added.is_empty() && summary.removed.is_empty());
+    let second = running.current();
+    assert!(second.trust != first.trust);
+    assert_eq!(second.generation, first.generation, "nobody else is told of anything new");
+
+    fs::remove_file(&bundle).unwrap();
+    let refused = running.reload.now(Cause::Call).await.unwrap_err();
+    assert!(refused.starts_with("--ca-bundle: cannot read "), "{refused}");
+    assert!(running.current().trust == second.trust);
     running.end().await;
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use lasso_routing::Catalog;
 use lasso_routing::fleet::event::{Event, Notice, Probe};
 use lasso_routing::fleet::view::View;
+use rustls::ClientConfig;
 use tokio::sync::{Mutex, broadcast, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
@@ -67,12 +68,13 @@ pub(crate) async fn start(running: &mut Running, kept: &mut Kept) -> anyhow::Res
     running.tasks.spawn(run);
 
     let (routes, followed) = watch::channel(Arc::new(Routes::of(&first.deployment)?));
-    let dialler = Arc::new(Dialler::new(first.loaded.config.probe_via.clone(), &first.site.ca_bundle)?);
+    let (diallers, dialler) = watch::channel(dialler(&first));
     let prober = Arc::new(Mutex::new(Prober { orders, listener: store.clone(), routes: followed, dialler }));
     let its = supervisor.clone();
     running.tasks.spawn(async move { its.keep_up("probe", || Prober::run(Arc::clone(&prober))).await });
-    let (its, its_store, routes) = (supervisor.clone(), store.clone(), Arc::new(routes));
-    let following = move || follow(current.clone(), its_store.clone(), Arc::clone(&routes));
+    let told = Arc::new(Told { store: store.clone(), routes, diallers });
+    let its = supervisor.clone();
+    let following = move || follow(current.clone(), Arc::clone(&told));
     running.tasks.spawn(async move { its.keep_up("follow", following).await });
 
     let (views, seen) = watch::channel(store.view().await?);
@@ -92,14 +94,33 @@ pub(crate) async fn start(running: &mut Running, kept: &mut Kept) -> anyhow::Res
     Ok(Fleet { store, sync, history, notices, keeper: kept.keeper.clone() })
 }
 
+/// How providers are asked directly with a configuration.
+fn dialler(current: &Current) -> Arc<Dialler> {
+    let tls = ClientConfig::clone(&current.trust.client);
+    Arc::new(Dialler::new(current.loaded.config.probe_via.clone(), tls))
+}
+
+/// Who is told of every configuration that takes effect.
+struct Told {
+    store: Store,
+    routes: watch::Sender<Arc<Routes>>,
+    diallers: watch::Sender<Arc<Dialler>>,
+}
+
 /// Tells the store and the probes of every configuration that takes effect.
-async fn follow(mut current: watch::Receiver<Arc<Current>>, store: Store, routes: Arc<watch::Sender<Arc<Routes>>>) {
+async fn follow(mut current: watch::Receiver<Arc<Current>>, told: Arc<Told>) {
+    let mut trust = current.borrow().trust.clone();
     while current.changed().await.is_ok() {
         let now = Arc::clone(&current.borrow_and_update());
         match (catalog(&now), Routes::of(&now.deployment)) {
             (Ok(catalog), Ok(ways)) => {
-                store.adopt(Arc::new(catalog));
-                routes.send_replace(Arc::new(ways));
+                told.store.adopt(Arc::new(catalog));
+                told.routes.send_replace(Arc::new(ways));
+                if trust != now.trust {
+                    trust = now.trust.clone();
+                    // With it go the connections that were checked by what was believed before.
+                    told.diallers.send_replace(dialler(&now));
+                }
             }
             // It was compiled from the same: this cannot be, and if it is, what was before goes on.
             (Err(error), _) | (_, Err(error)) => error!(%error, "the configuration in effect cannot be followed"),

@@ -12,18 +12,19 @@ pub(crate) mod routes;
 
 use std::path::PathBuf;
 
+use filters::FilterFile;
+
 /// What is decided on the command line, not in the configuration: paths and ports on Envoy's machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Site {
-    /// `lasso_filter.wasm`.
-    pub(crate) filter: PathBuf,
+    pub(crate) filter: FilterFile,
     /// Certificates that providers are checked against.
     pub(crate) ca_bundle: PathBuf,
     /// Where access logs go; standard output when absent.
     pub(crate) access_log: Option<PathBuf>,
 }
 
-/// Name of the route configuration, also its virtual host's and the listener's.
+/// Name of the listener, the virtual host and the route configuration (of WebAssembly: [`filters::FilterKind::routes`]).
 pub(crate) const NAME: &str = "lasso";
 
 /// The filter in the HTTP chain, and the same filter in the router's upstream chain.

@@ -209,7 +209,9 @@ impl Session {
                     let settled = lacks
                         .iter()
                         .all(|(name, version)| kind == ResourceType::Clusters && wants.refuses(name, version));
-                    settled && wants.unanswered.is_none()
+                    // A filter that is no more is the other kind's, of a listener that drains: a catalog that is in use.
+                    let drains = kind == ResourceType::Filters && !wants.gone(self.aim.all(kind)).is_empty();
+                    settled && !drains && wants.unanswered.is_none()
                 };
                 self.subscriptions.get(&kind).map(has)
             });
@@ -315,7 +317,7 @@ impl Session {
         self.actions.push_back(action);
     }
 
-    /// Sends what is new of a type, and takes away what is gone unless that is clusters.
+    /// Sends what is new of a type. Takes away a listener that is gone; clusters go later, and routes and filters with the listener that asked for them.
     fn push(&mut self, kind: ResourceType, now: Timestamp) {
         let Some(subscription) = self.subscriptions.get(&kind) else { return };
         if subscription.unanswered.is_some() {
@@ -325,8 +327,9 @@ impl Session {
         let mut versions = subscription.to_send(there);
         versions.retain(|name, _| kind != ResourceType::Clusters || !self.taken.contains(name));
         let mut removed = subscription.missing(there);
-        if kind != ResourceType::Clusters {
-            removed.extend(subscription.gone(there));
+        match kind {
+            ResourceType::Listeners => removed.extend(subscription.gone(there)),
+            ResourceType::Clusters | ResourceType::Routes | ResourceType::Filters => {}
         }
         if !versions.is_empty() || !removed.is_empty() || subscription.asked {
             self.send(kind, versions, removed, now);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::encode::Schema;
 use super::resources::listener::{Parts, listener};
-use super::resources::{DOWN, HUB, NAME, Site, UP, clusters, filters, routes, type_url};
+use super::resources::{HUB, NAME, Site, clusters, filters, routes, type_url};
 use crate::compile::names::{IDENTITY_DIGITS, Identity};
 use crate::compile::{Deployment, digest, without};
 use crate::config::Config;
@@ -109,8 +109,7 @@ impl Snapshot {
             deployment: Arc::clone(deployment),
             site: site.clone(),
         };
-        let routes = Named::from([(NAME.to_owned(), snapshot.routes_with(&BTreeSet::new())?)]);
-        snapshot.resources.insert(ResourceType::Routes, routes);
+        snapshot.resources.insert(ResourceType::Routes, snapshot.routes_with(&BTreeSet::new())?);
         snapshot.resources.insert(ResourceType::Filters, snapshot.filters(&deployment.catalog)?);
         Ok(snapshot)
     }
@@ -121,9 +120,11 @@ impl Snapshot {
     }
 
     /// The routes, which list these clusters as well.
-    pub(crate) fn routes_with(&self, clusters: &BTreeSet<String>) -> anyhow::Result<Arc<Resource>> {
-        let json = routes::route_configuration(&self.deployment, clusters);
-        Ok(Arc::new(encoded(&self.schema, ResourceType::Routes, &json)?))
+    pub(crate) fn routes_with(&self, clusters: &BTreeSet<String>) -> anyhow::Result<Named> {
+        let kind = self.site.filter.kind;
+        let json = routes::route_configuration(&self.deployment, clusters, kind);
+        let resource = encoded(&self.schema, ResourceType::Routes, &json)?;
+        Ok(Named::from([(kind.routes().to_owned(), Arc::new(resource))]))
     }
 
     /// Both filters, with a catalog that does not name these clusters. Nothing when a chain would have nobody left.
@@ -135,12 +136,13 @@ impl Snapshot {
         let catalog = filters::catalog(catalog)?;
         let seconds = self.deadline.0.div_ceil(1_000).min(u64::from(u16::MAX));
         let deadline = format!("{seconds:0DEADLINE_DIGITS$x}");
-        let filter = |name: &str| {
-            let extension = json!({"name": name, "typed_config": filters::wasm(name, &catalog, &self.site)});
+        let filter = |(name, message): (&str, Value)| {
+            let extension = json!({"name": name, "typed_config": message});
             let resource = encoded(&self.schema, ResourceType::Filters, &extension)?;
             Ok((name.to_owned(), Arc::new(marked(resource, &deadline))))
         };
-        [DOWN, UP].into_iter().map(filter).collect()
+        let (names, messages) = (self.site.filter.kind.names(), filters::filters(&catalog, &self.site));
+        [(names.down, messages.down), (names.up, messages.up)].into_iter().map(filter).collect()
     }
 
     /// Whether an Envoy would notice no difference.

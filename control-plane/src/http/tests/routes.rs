@@ -59,11 +59,15 @@ async fn a_name_that_nothing_has_is_answered_with_those_that_exist() {
         ("/api/providers/alchemy?profile=beta", "unknown_provider", "there are: shared"),
         ("/api/chains?transport=tcp", "unknown_transport", "there are: http, ws"),
         ("/api/breakers?region=us", "unknown_region", "there are: eu"),
+        ("/api/feeds?region=us", "unknown_region", "there are: eu"),
+        ("/api/feeds?profile=gamma", "unknown_profile", "`gamma`; there are: beta, public"),
+        ("/api/feeds?chain=solana", "unknown_chain", "`solana`; there are: ethereum"),
         ("/api/nothing", "no_such_path", "/api/openapi.json"),
     ] {
         is_error(&site.read(path).await, lost, code, says);
     }
     is_error(&site.read("/api/chains?chain=1").await, StatusCode::BAD_REQUEST, "bad_query", "profile, region");
+    is_error(&site.read("/api/feeds?kind=logs").await, StatusCode::BAD_REQUEST, "bad_query", "region and chain");
     let answer = json(site.ask(Method::DELETE, "/api/chains", &[]).await).await;
     is_error(&answer, StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "another method");
 }
@@ -75,6 +79,16 @@ async fn the_query_narrows_an_answer() {
     assert_eq!(count(&site.read("/api/chains?profile=beta").await.1, "chains"), 1);
     assert_eq!(count(&site.read("/api/chains/ethereum?transport=ws").await.1, "channels"), 1);
     assert_eq!(count(&site.read("/api/breakers?profile=beta&region=eu").await.1, "breakers"), 1);
+    for (query, feeds) in [
+        ("", 1),
+        ("?chain=ethereum", 1),
+        ("?chain=1", 1),
+        ("?profile=public&chain=1&region=eu", 1),
+        ("?profile=beta", 0),
+        ("?profile=beta&chain=ethereum", 0),
+    ] {
+        assert_eq!(count(&site.read(&format!("/api/feeds{query}")).await.1, "feeds"), feeds, "{query}");
+    }
     assert_eq!(count(&site.read("/api/leaderboard/ethereum?method=eth_call").await.1, "methods"), 1);
     assert_eq!(count(&site.read("/api/leaderboard/ethereum?method=eth_call&transport=ws").await.1, "methods"), 0);
 }
@@ -87,6 +101,7 @@ async fn it_is_alive_without_a_store_and_ready_only_with_everything() {
     let unready = json!({"ready": false, "missing": ["the store does not answer"]});
     assert_eq!(silent.read("/api/ready").await, (StatusCode::SERVICE_UNAVAILABLE, unready));
     is_error(&silent.read("/api/chains").await, StatusCode::SERVICE_UNAVAILABLE, "unavailable", "/api/ready");
+    assert_eq!(silent.read("/api/feeds").await.0, StatusCode::OK, "feeds are the hub's");
 
     let starting = Site::new(FakeFacts { missing: vec!["ads: not listening".into()], ..FakeFacts::default() }, None);
     let unready = json!({"ready": false, "missing": ["ads: not listening"]});

@@ -25,6 +25,7 @@ const ROOTS: &[&str] = &[
     "envoy/extensions/access_loggers/stream/v3/stream.proto",
     "envoy/extensions/clusters/dns/v3/dns_cluster.proto",
     "envoy/extensions/filters/http/cors/v3/cors.proto",
+    "envoy/extensions/filters/http/dynamic_modules/v3/dynamic_modules.proto",
     "envoy/extensions/filters/http/router/v3/router.proto",
     "envoy/extensions/filters/http/upstream_codec/v3/upstream_codec.proto",
     "envoy/extensions/filters/http/wasm/v3/wasm.proto",
@@ -33,6 +34,7 @@ const ROOTS: &[&str] = &[
     "envoy/extensions/router/cluster_specifiers/matcher/v3/matcher.proto",
     "envoy/extensions/transport_sockets/tls/v3/tls.proto",
     "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
+    "envoy/type/matcher/v3/http_inputs.proto",
     "google/protobuf/struct.proto",
 ];
 

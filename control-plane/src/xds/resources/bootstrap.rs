@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::listener::{Parts, listener};
-use super::{CONTROL, DOWN, Site, UP, clusters, filters, routes, type_url};
+use super::{CONTROL, Site, clusters, filters, routes, type_url};
 use crate::compile::Deployment;
 use crate::config::Config;
 
@@ -25,9 +25,8 @@ pub(crate) fn static_config(
 ) -> serde_json::Result<Value> {
     let catalog = filters::catalog(&deployment.catalog)?;
     let parts = Parts::Inline {
-        routes: &routes::route_configuration(deployment, &BTreeSet::new()),
-        down: &filters::wasm(DOWN, &catalog, site),
-        up: &filters::wasm(UP, &catalog, site),
+        routes: &routes::route_configuration(deployment, &BTreeSet::new(), site.filter.kind),
+        filters: &filters::filters(&catalog, site),
     };
     let mut clusters: Vec<Value> = deployment.clusters.iter().map(|plan| clusters::cluster(plan, site)).collect();
     clusters.extend([clusters::hub(config.listen_hub), control_cluster(config.listen_xds)]);

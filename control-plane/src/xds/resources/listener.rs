@@ -9,13 +9,14 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::{DOWN, NAME, Site, UP, filters::WASM, type_url};
+use super::filters::{FilterKind, Places};
+use super::{NAME, Site, type_url};
 
 /// How the listener comes by its parts.
 #[derive(Debug)]
 pub(crate) enum Parts<'a> {
     /// Everything in one file.
-    Inline { routes: &'a Value, down: &'a Value, up: &'a Value },
+    Inline { routes: &'a Value, filters: &'a Places<Value> },
     /// Routes by RDS, the filter by ECDS, over the stream that brought the listener.
     Discovered,
 }
@@ -33,6 +34,7 @@ pub(crate) fn listener(address: SocketAddr, max_body_bytes: u32, site: &Site, pa
 }
 
 fn connection_manager(site: &Site, parts: &Parts<'_>) -> Value {
+    let filters = filters(site.filter.kind, parts);
     let mut manager = json!({
         "@type": type_url("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": NAME,
@@ -58,12 +60,12 @@ fn connection_manager(site: &Site, parts: &Parts<'_>) -> Value {
             {"name": "envoy.filters.http.cors", "typed_config": {
                 "@type": type_url("envoy.extensions.filters.http.cors.v3.Cors"),
             }},
-            filter(DOWN, parts),
+            filters.down,
             {"name": "envoy.filters.http.router", "typed_config": {
                 "@type": type_url("envoy.extensions.filters.http.router.v3.Router"),
                 "suppress_envoy_headers": true,
                 "upstream_http_filters": [
-                    filter(UP, parts),
+                    filters.up,
                     {"name": "envoy.filters.http.upstream_codec", "typed_config": {
                         "@type": type_url("envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"),
                     }},
@@ -74,7 +76,7 @@ fn connection_manager(site: &Site, parts: &Parts<'_>) -> Value {
     match parts {
         Parts::Inline { routes, .. } => manager["route_config"] = (*routes).clone(),
         Parts::Discovered => {
-            manager["rds"] = json!({"route_config_name": NAME, "config_source": discovered()});
+            manager["rds"] = json!({"route_config_name": site.filter.kind.routes(), "config_source": discovered()});
         }
     }
     manager
@@ -110,14 +112,22 @@ fn no_hub() -> Value {
     })
 }
 
-fn filter(name: &str, parts: &Parts<'_>) -> Value {
+fn filters(kind: FilterKind, parts: &Parts<'_>) -> Places<Value> {
+    let names = kind.names();
     match parts {
-        Parts::Inline { down, .. } if name == DOWN => json!({"name": name, "typed_config": down}),
-        Parts::Inline { up, .. } => json!({"name": name, "typed_config": up}),
-        Parts::Discovered => json!({"name": name, "config_discovery": {
-            "config_source": discovered(),
-            "type_urls": [type_url(WASM)],
-        }}),
+        Parts::Inline { filters, .. } => Places {
+            down: json!({"name": names.down, "typed_config": filters.down}),
+            up: json!({"name": names.up, "typed_config": filters.up}),
+        },
+        Parts::Discovered => {
+            let discovered = |name: &str| {
+                json!({"name": name, "config_discovery": {
+                    "config_source": discovered(),
+                    "type_urls": [type_url(kind.message())],
+                }})
+            };
+            Places { down: discovered(names.down), up: discovered(names.up) }
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! Duty: match the cluster on what the filter published, retry what it marked, lead WebSockets to the hub, keep clients' headers from providers and providers'
 //! from clients.
 //! Invariant: Envoy retries nothing that the filter let through: no status codes in `retry_on`. A request without a published cluster
-//! gets a local reply, which the filter turns into a JSON-RPC error.
+//! gets a local reply, which the filter turns into a JSON-RPC error. What a client sends under the names of [`Told`] decides nothing: only what the
+//! filter takes for a call comes to a route that looks there, and it has written or removed them by then.
 //! Leaves to others: everything that depends on the call (the filter).
 
 use std::collections::BTreeSet;
@@ -11,14 +12,9 @@ use std::collections::BTreeSet;
 use lasso_routing::time::Millis;
 use serde_json::{Map, Value, json};
 
+use super::filters::FilterKind;
 use super::{HUB, NAME, type_url};
 use crate::compile::Deployment;
-
-/// Filter state that the filter sets: the next attempt's cluster and the request's number, with this between them.
-const PLAN: &str = "wasm.lasso_plan";
-const PLAN_SEPARATOR: char = '\u{7f}';
-/// Filter state of a call that must not be sent twice.
-const ONCE: &str = "wasm.lasso_once";
 
 const FOR_ANYTHING: &str = "reset,connect-failure,refused-stream,retriable-headers";
 /// Only what never reached a provider.
@@ -29,27 +25,31 @@ const RETRY_MARK: &str = "x-rpc-retry";
 const RETRY_VALUE: &str = "lasso";
 
 /// The routes to a deployment's clusters, and to others that an earlier catalog may still name.
-pub(crate) fn route_configuration(deployment: &Deployment, others: &BTreeSet<String>) -> Value {
+pub(crate) fn route_configuration(deployment: &Deployment, others: &BTreeSet<String>, kind: FilterKind) -> Value {
+    let has_hosts =
+        deployment.catalog.profiles.iter().flat_map(|profile| &profile.chains).any(|chain| !chain.hosts.is_empty());
+    let told = Told::by(kind, has_hosts);
     let times = Times::of(deployment);
     let clusters = deployment.clusters.iter().map(|plan| &plan.name).chain(others);
-    let clusters = cluster_by_plan(clusters);
-    let once = json!({"prefix": "/", "filter_state": [{"key": ONCE, "string_match": {"exact": "1"}}]});
+    let clusters = cluster_by_plan(&told, clusters);
     // Calls first: Envoy looks twice for each, and from the top.
     let posted = json!({"path_separated_prefix": "/rpc", "headers": [method("POST")]});
+    let mut once = call("once", &told.once, FOR_WRITES, &times, &clusters);
+    once["request_headers_to_remove"] = json!([FROM_CLIENTS, told.in_headers].concat());
     let mut routes = vec![
-        call("once", &once, FOR_WRITES, &times, &clusters),
+        once,
         call("call", &posted, FOR_ANYTHING, &times, &clusters),
         upgrade(),
         health(),
         preflight(),
         not_post(),
     ];
-    if deployment.catalog.profiles.iter().flat_map(|profile| &profile.chains).any(|chain| !chain.hosts.is_empty()) {
+    if has_hosts {
         routes.push(call("host", &json!({"path": "/"}), FOR_ANYTHING, &times, &clusters));
     }
     routes.push(not_found());
     json!({
-        "name": NAME,
+        "name": kind.routes(),
         "validate_clusters": false,
         "virtual_hosts": [{
             "name": NAME,
@@ -58,6 +58,55 @@ pub(crate) fn route_configuration(deployment: &Deployment, others: &BTreeSet<Str
             "routes": routes,
         }],
     })
+}
+
+/// What the filter decided, as it tells it to the routes: WebAssembly in filter state. A module cannot write that twice, and says it in request headers.
+#[derive(Debug)]
+struct Told {
+    /// Where the next attempt's cluster and the request's number are.
+    plan: Value,
+    /// Stands between them.
+    separator: char,
+    /// Matches a call that must not be sent twice.
+    once: Value,
+    /// Request headers that say so, and that no provider may see.
+    in_headers: &'static [&'static str],
+}
+
+/// Of a module, where `1` is a call that must not be sent twice.
+const ONCE_HEADER: &str = "x-lasso-once";
+
+impl Told {
+    fn by(kind: FilterKind, has_hosts: bool) -> Self {
+        match kind {
+            FilterKind::Wasm => Self {
+                plan: json!({
+                    "@type": type_url("envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"),
+                    "key": "wasm.lasso_plan",
+                }),
+                separator: '\u{7f}',
+                once: json!({
+                    "prefix": "/",
+                    "filter_state": [{"key": "wasm.lasso_once", "string_match": {"exact": "1"}}],
+                }),
+                in_headers: &[],
+            },
+            FilterKind::Module => {
+                let header = json!({"name": ONCE_HEADER, "string_match": {"exact": "1"}});
+                // The paths of calls and no others: elsewhere the header would be a client's own. The path is looked at last.
+                let calls = if has_hosts { "/(rpc(/.*)?)?" } else { "/rpc(/.*)?" };
+                Self {
+                    plan: json!({
+                        "@type": type_url("envoy.type.matcher.v3.HttpRequestHeaderMatchInput"),
+                        "header_name": "x-lasso-plan",
+                    }),
+                    separator: ';',
+                    once: json!({"safe_regex": {"regex": calls}, "headers": [header, method("POST")]}),
+                    in_headers: &[ONCE_HEADER],
+                }
+            }
+        }
+    }
 }
 
 /// The per-try timeouts are the deadline; the route's own would cut a body that is streaming, so it comes this much later.
@@ -193,21 +242,18 @@ fn call(name: &str, matches: &Value, retry_on: &str, times: &Times, clusters: &V
     })
 }
 
-fn cluster_by_plan<'a>(clusters: impl Iterator<Item = &'a String>) -> Value {
+fn cluster_by_plan<'a>(told: &Told, clusters: impl Iterator<Item = &'a String>) -> Value {
     let action = |cluster: &str| {
         json!({"action": {"name": "cluster", "typed_config": {
             "@type": type_url("envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction"),
             "cluster": cluster,
         }}})
     };
-    let map: Map<String, Value> = clusters.map(|name| (format!("{name}{PLAN_SEPARATOR}"), action(name))).collect();
+    let map: Map<String, Value> = clusters.map(|name| (format!("{name}{}", told.separator), action(name))).collect();
     json!({
         "@type": type_url("envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier"),
         "cluster_matcher": {"matcher_tree": {
-            "input": {"name": "plan", "typed_config": {
-                "@type": type_url("envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"),
-                "key": PLAN,
-            }},
+            "input": {"name": "plan", "typed_config": told.plan},
             "prefix_match_map": {"map": map},
         }},
     })

@@ -1,22 +1,28 @@
 //! Whole files, as they are printed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::CONTROL;
 use super::bootstrap::{ads_bootstrap, static_config};
+use super::filters::FilterKind;
 use super::listener::{Parts, listener};
+use super::{CONTROL, Site};
 use crate::compile::compile;
-use crate::testing::{SMALL, SOCKETS, load_text, site, tokens, yaml_of};
+use crate::testing::{SMALL, SOCKETS, load_text, site, site_with, tokens, yaml_of};
 use crate::xds::encode::Schema;
 use crate::xds::snapshot::{ResourceType, Snapshot};
 use crate::yaml::Document;
 
 fn rendered() -> Value {
+    rendered_with(&site())
+}
+
+fn rendered_with(site: &Site) -> Value {
     let config = load_text(SMALL).unwrap().config;
     let admin = Some("127.0.0.1:9901".parse().unwrap());
-    static_config(&config, &compile(&config).unwrap(), &site(), "envoy-1", admin).unwrap()
+    static_config(&config, &compile(&config).unwrap(), site, "envoy-1", admin).unwrap()
 }
 
 #[track_caller]
@@ -27,6 +33,13 @@ fn check_is_a_bootstrap(file: &Value) {
 #[test]
 fn the_static_file() {
     let file = rendered();
+    check_is_a_bootstrap(&file);
+    insta::assert_snapshot!(Document::from(&file).to_string());
+}
+
+#[test]
+fn the_static_file_with_the_module() {
+    let file = rendered_with(&site_with("/etc/lasso/module.so"));
     check_is_a_bootstrap(&file);
     insta::assert_snapshot!(Document::from(&file).to_string());
 }
@@ -87,9 +100,22 @@ fn secrets_are_in_the_catalog_and_nowhere_else() {
 #[test]
 fn both_filters_have_the_same_vm() {
     let catalog = json!({});
-    let down = super::filters::wasm(super::DOWN, &catalog, &site());
-    let up = super::filters::wasm(super::UP, &catalog, &site());
-    assert_eq!(down["config"]["vm_config"], up["config"]["vm_config"]);
+    let filters = super::filters::filters(&catalog, &site());
+    assert_eq!(filters.down["config"]["vm_config"], filters.up["config"]["vm_config"]);
+}
+
+#[test]
+fn the_modules_word_for_writes_counts_on_the_paths_of_calls_only() {
+    let check = |text: &str, paths: &str| {
+        let deployment = compile(&load_text(text).unwrap().config).unwrap();
+        let routes = super::routes::route_configuration(&deployment, &BTreeSet::new(), FilterKind::Module);
+        let once = &routes["virtual_hosts"][0]["routes"][0];
+        assert_eq!(once["match"]["safe_regex"]["regex"], paths);
+        assert_eq!(once["match"]["headers"][1], json!({"name": ":method", "string_match": {"exact": "POST"}}));
+        assert!(once["request_headers_to_remove"].as_array().unwrap().contains(&json!("x-lasso-once")));
+    };
+    check(SMALL, "/rpc(/.*)?");
+    check(&SMALL.replacen("chain_id: 1", "chain_id: 1\n        hosts: [eth.example]", 1), "/(rpc(/.*)?)?");
 }
 
 #[test]

@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::resources::NAME;
 use super::super::snapshot::{Named, ResourceType, Snapshot};
 
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl Aim {
             return Ok(());
         }
         let snapshot = self.next.as_ref().unwrap_or(&self.snapshot);
-        let routes = Named::from([(NAME.to_owned(), snapshot.routes_with(&kept)?)]);
+        let routes = snapshot.routes_with(&kept)?;
         let filters = if lacking.is_empty() {
             Some(snapshot.all(ResourceType::Filters).clone())
         } else {

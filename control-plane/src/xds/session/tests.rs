@@ -3,11 +3,11 @@ use std::sync::Arc;
 
 use lasso_routing::time::{Millis, Timestamp};
 
-use super::super::resources::{DOWN, HUB, NAME, UP};
+use super::super::resources::{DOWN, HUB, NAME, Site, UP};
 use super::super::snapshot::{ResourceType, Snapshot};
 use super::{Action, Event, Phase, Request, Session};
 use crate::compile::compile;
-use crate::testing::{load_text, site};
+use crate::testing::{load_text, site, site_with};
 
 mod random;
 mod rollout;
@@ -19,6 +19,10 @@ const FILTERS: ResourceType = ResourceType::Filters;
 /// Providers by their ids, each at a host of that name; `a=b` is `a` at the host of `b`, `a?` is `a` with another key, `!` is a longer
 /// deadline.
 fn snapshot(providers: &[&str]) -> Arc<Snapshot> {
+    snapshot_for(providers, &site())
+}
+
+fn snapshot_for(providers: &[&str], site: &Site) -> Arc<Snapshot> {
     let provider = |written: &&str| {
         let (id, host) = written.split_once('=').unwrap_or((written, written));
         let (id, key) = if id.ends_with('?') { (id.trim_end_matches('?'), "other") } else { (id, "key") };
@@ -28,7 +32,7 @@ fn snapshot(providers: &[&str]) -> Arc<Snapshot> {
     let providers: Vec<_> = providers.iter().filter(|id| **id != "!").map(provider).collect();
     let chains = format!("{{c: {{chain_id: 1, providers: [{}]}}}}", providers.join(", "));
     let config = load_text(&format!("profiles: {{public: {{{methods}chains: {chains}}}}}")).unwrap().config;
-    Arc::new(Snapshot::new(&config, &Arc::new(compile(&config).unwrap()), &site()).unwrap())
+    Arc::new(Snapshot::new(&config, &Arc::new(compile(&config).unwrap()), site).unwrap())
 }
 
 /// Of a provider.

@@ -78,6 +78,26 @@ fn a_restarted_control_plane_moves_nothing_in_place_either() {
     assert!(matches!(&taken, Some(Action::Taken(_))), "{taken:?}");
 }
 
+#[test]
+fn the_other_kind_of_filter_comes_beside_the_one_that_drains_and_clusters_wait_for_that() {
+    let mut envoy = Envoy::settled(&snapshot(&["a", "b"]));
+    let mut heard = envoy.reconnects(&snapshot_for(&["a"], &site_with("module.so")));
+    heard.extend(envoy.acks_for(1_000));
+    assert_eq!(heard, ["cds", "200 rds", "200 ecds"]);
+    assert!(envoy.has[&ROUTES].contains_key(NAME) && envoy.has[&FILTERS].contains_key(DOWN), "something is taken away");
+    // The new listener asks for its own.
+    assert_eq!(envoy.says(FILTERS, subscribe(&["lasso.module.down", "lasso.module.up"])), ["ecds a"]);
+    assert_eq!(envoy.says(ROUTES, subscribe(&["lasso.module"])), ["rds a b"]);
+    assert_eq!(envoy.acks_for(600_000), [""; 0], "the old one may still have requests to b");
+    let gone = |names: &[&str]| {
+        let unsubscribe = names.iter().map(|name| (*name).to_owned()).collect();
+        Request { unsubscribe, ..Request::default() }
+    };
+    assert_eq!(envoy.says(ROUTES, gone(&[NAME])), [""; 0]);
+    assert_eq!(envoy.says(FILTERS, gone(&[DOWN, UP])), [""; 0]);
+    assert_eq!(envoy.acks_for(60_000), ["46000 rds a", "46200 cds -b"]);
+}
+
 /// A newer generation after so many milliseconds of a rollout from `a b` to `a c`.
 #[track_caller]
 fn check_newer(after: u64, generation: &[&str], expected: &[&str]) {
