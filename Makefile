@@ -1,9 +1,10 @@
 # The front door. No logic lives here: each target says what it needs and calls one tool.
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-panic run test unit e2e check bench bench-rank fuzz clean
+.PHONY: help setup build build-panic module module-panic run test unit e2e check bench bench-rank fuzz clean
 
-CARGO ?= cargo
-WASM  := --profile wasm --target wasm32-wasip1 -p lasso-filter
+CARGO  ?= cargo
+WASM   := --profile wasm --target wasm32-wasip1 -p lasso-filter
+MODULE := --profile module -p lasso-module
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,9 +19,15 @@ build: setup ## the filter and the lasso program
 build-panic: setup # the filter that panics when it is asked to, for one test
 	$(CARGO) build $(WASM) --features inject-panic --target-dir target/panic
 
-run: build ## the demo: two chains, five providers; CONFIG=lasso.yaml: your own; WORKERS=n: Envoy's threads
+module: setup ## the filter as a native module, for Envoy 1.40 on Linux (FILTER=module for run, e2e and bench)
+	$(CARGO) build $(MODULE)
+
+module-panic: setup # the same that panics when it is asked to, for one test
+	$(CARGO) build $(MODULE) --features inject-panic --target-dir target/panic
+
+run: build $(FILTER:wasm=) ## the demo: two chains, five providers; CONFIG=lasso.yaml: your own; WORKERS=n: Envoy's threads
 	$(CARGO) build -p lasso-tests --bin lasso-demo
-	@exec target/debug/lasso-demo $(if $(CONFIG),--config $(CONFIG)) $(if $(WORKERS),--workers $(WORKERS))
+	@exec target/debug/lasso-demo $(if $(CONFIG),--config $(CONFIG)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(FILTER),--filter $(FILTER))
 
 test: unit e2e ## everything: unit, property, snapshot, house rules, end to end
 
@@ -28,8 +35,8 @@ unit: setup # everything that needs no Envoy
 	$(CARGO) test --workspace --exclude lasso-tests
 	$(CARGO) test -p lasso-tests --lib --test tidy
 
-e2e: build build-panic ## real clients, real Envoy, real nodes, providers that misbehave
-	$(CARGO) test -p lasso-tests --test e2e -- --test-threads=2
+e2e: build build-panic $(if $(FILTER:wasm=),module module-panic) ## real clients, real Envoy, real nodes, providers that misbehave
+	$(if $(FILTER),LASSO_TEST_FILTER=$(FILTER)) $(CARGO) test -p lasso-tests --test e2e -- --test-threads=2 $(if $(FILTER:wasm=),,--skip kinds::)
 
 check: setup ## format, lints, house rules, licences (the last where cargo-deny is installed)
 	$(CARGO) fmt --all --check
@@ -38,9 +45,9 @@ check: setup ## format, lints, house rules, licences (the last where cargo-deny 
 	$(CARGO) test -p lasso-tests --test tidy
 	@scripts/deny.sh
 
-bench: build ## what Lasso costs over plain Envoy, as ratios (docs/performance.md); QUICK=1: rougher, ONLY=part, ENFORCE=1: fail when over budget
+bench: build module ## what Lasso costs over plain Envoy, as ratios (docs/performance.md); QUICK=1: rougher, ONLY=part, FILTER=module or wasm, ENFORCE=1: fail when over budget
 	$(CARGO) build --release -p lasso
-	$(CARGO) run --release -p lasso-tests --bin lasso-bench -- $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(ENFORCE),--enforce)
+	$(CARGO) run --release -p lasso-tests --bin lasso-bench -- $(if $(ONLY),--only $(ONLY)) $(if $(FILTER),--filter $(FILTER)) $(if $(QUICK),--quick) $(if $(ENFORCE),--enforce)
 
 bench-rank: setup ## what ranking ten channels costs, natively and in V8
 	$(CARGO) bench -q -p lasso-routing --bench rank

@@ -27,6 +27,11 @@ check_machine() {
     need python3 'Envoy comes as a Python wheel; web3.py is one of the test clients' 'install Python 3.10 or newer, on Debian: apt-get install python3 python3-pip python3-venv'
     need node 'viem and ethers are test clients' 'install Node.js 20 or newer, on Debian: apt-get install nodejs npm'
     need npm 'anvil, viem and ethers come as npm packages' 'install npm, on Debian: apt-get install npm'
+    # Elsewhere there are no network namespaces, and that test is not built.
+    if [[ $(uname -s) == Linux ]]; then
+        need ip 'one test drops the packets on a link of its own' 'install it, on Debian: apt-get install iproute2'
+        need unshare 'that link is in a network namespace of its own' 'install it, on Debian: apt-get install util-linux'
+    fi
     # Older ones fail in the middle of the tests, with words that point elsewhere.
     if command -v node >/dev/null 2>&1; then
         node -e 'process.exit(+process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null ||

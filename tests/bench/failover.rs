@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use anyhow::ensure;
-use lasso_tests::{ChainConfig, Config};
+use lasso_tests::{ChainConfig, Config, FilterKind};
 
 use crate::{
     Effort,
@@ -28,7 +28,7 @@ const BUDGET_MS: f64 = 2.0;
 pub(crate) async fn measure(effort: &Effort, layout: Layout, report: &mut Report) -> anyhow::Result<()> {
     let (first, second) = (Mock::start(Manner::FailsEachFourth).await?, Mock::start(Manner::Healthy).await?);
     let chain = ChainConfig::new("failing", 1).provider("first", &first.url()).provider("second", &second.url());
-    let site = Site::lasso(layout, &Config::new().chain(chain), AccessLog::Off, PATH).await?;
+    let site = Site::lasso(layout, FilterKind::Wasm, &Config::new().chain(chain), AccessLog::Off, PATH).await?;
     let mut client = Connection::open(site.address(), Calls::new(Load::Small, PATH, 0)).await?;
     let asked = first.asked();
     let (mut healthy, mut failed_over) = (Vec::new(), Vec::new());

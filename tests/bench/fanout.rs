@@ -2,7 +2,8 @@
 //!
 //! Duty: open thousands of sockets through Envoy and at the hub itself, publish heads on a chain that is made up, and see when each client had them, what
 //! that cost the hub and Envoy, and what a socket weighs; kill the hub and see everybody come back.
-//! Invariant: hub and Envoy share one processor, clients and providers the other; what a client does with a head is as little as possible, and counts.
+//! Invariant: hub and Envoy share one processor, clients and providers the other; once, and said so, the hub is beside the clients. What a client does
+//! with a head is as little as possible, and counts.
 //! Leaves to others: whether what came is right (tests/e2e).
 
 use std::{
@@ -63,6 +64,10 @@ pub(crate) async fn measure(effort: &Effort, layout: Layout, report: &mut Report
     let crowd = weighed(&mesh, &through, sockets, "through Envoy", report).await?;
     ensure!(subscriptions(&providers) == 1, "{} subscriptions with providers", subscriptions(&providers));
     Heads::publish(&chain, &crowd, &mesh, effort.heads).await?.tell("through Envoy", sockets, report)?;
+    if layout.beside_load(mesh.control_plane()?.pid()) {
+        Heads::publish(&chain, &crowd, &mesh, effort.heads).await?.tell_apart(sockets, report)?;
+    }
+    // It is started anew, where it was.
     come_back(&mut mesh, &config, &crowd, &providers, report).await?;
     drop(crowd);
 
@@ -136,32 +141,40 @@ async fn come_back(
 struct Heads {
     /// From publishing to the client, in nanoseconds.
     late: Vec<u32>,
+    /// The p99 of each head, in milliseconds: others on the machine disturb some of them.
+    p99s: Middle,
     /// Processor time of the hub and of Envoy for one delivery, in microseconds.
     hub: f64,
     envoy: f64,
+    /// The same of clients and providers.
+    load: f64,
 }
 
 impl Heads {
     async fn publish(chain: &MadeChain, crowd: &Crowd, mesh: &Mesh, count: u32) -> anyhow::Result<Self> {
         let (hub, envoy) = (mesh.control_plane()?.pid(), mesh.envoy().process().pid());
+        let load = std::process::id();
         let sockets = crowd.told.there();
         crowd.told.forget();
-        let mut used = (Duration::ZERO, Duration::ZERO);
+        let mut used = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let mut turns = tokio::time::interval(HEADS_EVERY);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for head in 1..=count {
             turns.tick().await;
-            let before = (processor_time(hub)?, processor_time(envoy)?);
+            let before = (processor_time(hub)?, processor_time(envoy)?, processor_time(load)?);
             crowd.told.publish(|| chain.grow(0));
             let goal = sockets * usize::try_from(head)?;
             wait::until_true("everybody to be told", PATIENCE, || crowd.told.count() >= goal).await?;
             used.0 += processor_time(hub)? - before.0;
             used.1 += processor_time(envoy)? - before.1;
+            used.2 += processor_time(load)? - before.2;
         }
-        let late = crowd.told.late();
+        let mut late = crowd.told.late();
         ensure!(late.len() == sockets * usize::try_from(count)?, "{} deliveries of {count} heads", late.len());
+        let p99s = late.chunks_mut(sockets).map(|head| Ok(quantile(head, 0.99)? / 1_000.0));
+        let p99s = Middle::of(&p99s.collect::<anyhow::Result<Vec<_>>>()?)?;
         let each = |used: Duration| used.as_secs_f64() * 1e6 / late.len() as f64;
-        Ok(Self { hub: each(used.0), envoy: each(used.1), late })
+        Ok(Self { p99s, hub: each(used.0), envoy: each(used.1), load: each(used.2), late })
     }
 
     fn tell(mut self, way: &str, sockets: usize, report: &mut Report) -> anyhow::Result<()> {
@@ -170,6 +183,7 @@ impl Heads {
         let what = |what: &str| format!("one head to {sockets} sockets {way}, {what}");
         report.row(&what("p99"), Middle::only(p99), " ms", Budget::AtMost(P99_MS));
         report.figure(&what("p50"), Middle::only(p50), " ms");
+        report.figure(&what("p99 of each head"), self.p99s, " ms");
         report.figure(&what("the last client of all heads"), Middle::only(last), " ms");
         report.row(
             &what("deliveries a second and core of the hub"),
@@ -181,6 +195,20 @@ impl Heads {
         if way == "through Envoy" {
             report.figure(&what("Envoy, a delivery"), Middle::only(self.envoy), " us");
         }
+        report.figure(&what("clients and providers, a delivery"), Middle::only(self.load), " us");
+        Ok(())
+    }
+
+    /// As it is where Envoy has a processor for itself.
+    fn tell_apart(mut self, sockets: usize, report: &mut Report) -> anyhow::Result<()> {
+        let mut at = |share| anyhow::Ok(quantile(&mut self.late, share)? / 1_000.0);
+        let (p50, p99) = (at(0.5)?, at(0.99)?);
+        let what = |what: &str| {
+            format!("the same with Envoy alone on its processor, the hub beside the {sockets} clients, {what}")
+        };
+        report.figure(&what("p50"), Middle::only(p50), " ms");
+        report.figure(&what("p99"), Middle::only(p99), " ms");
+        report.figure(&what("p99 of each head"), self.p99s, " ms");
         Ok(())
     }
 }

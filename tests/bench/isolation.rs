@@ -7,7 +7,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use anyhow::ensure;
-use lasso_tests::{ChainConfig, Config, loopback};
+use lasso_tests::{ChainConfig, Config, FilterKind, loopback};
 
 use crate::{
     Effort, calls,
@@ -40,7 +40,7 @@ pub(crate) async fn measure(effort: &Effort, layout: Layout, report: &mut Report
         }
         let alive = ChainConfig::new("alive", 1).provider("healthy", &healthy.url());
         let config = Config::new().strategy("fastest").exploring().chain(alive).chain(dead);
-        let site = Site::lasso(layout, &config, AccessLog::Off, ALIVE).await?;
+        let site = Site::lasso(layout, FilterKind::Wasm, &config, AccessLog::Off, ALIVE).await?;
         let order = |path, connections, pace| Order {
             address: site.address(),
             path,

@@ -25,13 +25,7 @@ impl Layout {
     pub(crate) fn take() -> anyhow::Result<Self> {
         let allowed = allowed()?;
         let &[envoy, .., load] = allowed.as_slice() else { return Ok(Self::Free) };
-        let own = std::process::id().to_string();
-        let taskset = Command::new("taskset")
-            .args(["-p", "-c", &load.to_string(), &own])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        Ok(if taskset.is_ok_and(|status| status.success()) { Self::Pinned { envoy, load } } else { Self::Free })
+        Ok(if moved(std::process::id(), load) { Self::Pinned { envoy, load } } else { Self::Free })
     }
 
     /// Where Envoys run, and whatever is measured with them.
@@ -41,6 +35,24 @@ impl Layout {
             Self::Free => None,
         }
     }
+
+    /// Moves a running process beside the load, so that Envoy has its processor for itself. Whether that was done.
+    pub(crate) fn beside_load(self, pid: u32) -> bool {
+        match self {
+            Self::Pinned { load, .. } => moved(pid, load),
+            Self::Free => false,
+        }
+    }
+}
+
+/// Moves all threads of a process to a processor. Whether that was done.
+fn moved(pid: u32, processor: u32) -> bool {
+    let taskset = Command::new("taskset")
+        .args(["-a", "-p", "-c", &processor.to_string(), &pid.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    taskset.is_ok_and(|status| status.success())
 }
 
 /// The processors that this process may use.

@@ -28,7 +28,7 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use lasso_tests::tools;
+use lasso_tests::{FilterKind, tools};
 
 use crate::{machine::Layout, report::Report};
 
@@ -36,12 +36,15 @@ use crate::{machine::Layout, report::Report};
 #[derive(Debug, Parser)]
 #[command(name = "lasso-bench")]
 struct Args {
-    /// Under 40 seconds, and rougher.
+    /// About a minute, and rougher.
     #[arg(long)]
     quick: bool,
     /// One part alone.
     #[arg(long)]
     only: Option<Part>,
+    /// One kind of the filter alone beside plain Envoy.
+    #[arg(long)]
+    filter: Option<FilterKind>,
     /// Exit with 1 when a budget does not hold.
     #[arg(long)]
     enforce: bool,
@@ -125,7 +128,7 @@ fn main() -> anyhow::Result<ExitCode> {
     // One thread for load and mock: no lock between them, and no second thread to fight over their processor.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let effort = if args.quick { QUICK } else { FULL };
-    let report = runtime.block_on(measure(&effort, layout, args.only))?;
+    let report = runtime.block_on(measure(&effort, layout, &args))?;
     let path = args.out.unwrap_or_else(|| tools::root().join("target/bench.json"));
     report.write(&path, args.quick, layout)?;
     let mut out = std::io::stdout().lock();
@@ -134,11 +137,12 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(if args.enforce && !report.holds() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn measure(effort: &Effort, layout: Layout, only: Option<Part>) -> anyhow::Result<Report> {
-    let mut report = Report::default();
+async fn measure(effort: &Effort, layout: Layout, args: &Args) -> anyhow::Result<Report> {
+    let (mut report, only) = (Report::default(), args.only);
+    let kinds = args.filter.as_ref().map_or(FilterKind::value_variants(), std::slice::from_ref);
     for part in Part::value_variants().iter().filter(|part| only.is_none_or(|only| only == **part)) {
         match part {
-            Part::Pair => pair::measure(effort, layout, &mut report).await?,
+            Part::Pair => pair::measure(effort, layout, kinds, &mut report).await?,
             Part::Failover => failover::measure(effort, layout, &mut report).await?,
             Part::Isolation => isolation::measure(effort, layout, &mut report).await?,
             Part::Rank => rank::measure(effort, &mut report)?,

@@ -1,6 +1,6 @@
-//! Plain Envoy and ours, side by side: processor time, throughput, latency at half load, calls upstream.
+//! Plain Envoy and ours, side by side: processor time, throughput, latency at half load, calls upstream; for each kind of our filter.
 //!
-//! Duty: one start of both Envoys gives one ratio of each kind; the report takes the median over the starts, because two starts of
+//! Duty: one start of both Envoys gives one ratio of each sort; the report takes the median over the starts, because two starts of
 //! the same Envoy differ more than two windows of one.
 //! Invariant: processor time is compared while both carry load at the same time on the same processor; what cannot be shared
 //! (throughput, latency) is measured alone, in turn, in short windows.
@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use lasso_tests::{ChainConfig, Config};
+use lasso_tests::{ChainConfig, Config, FilterKind};
 
 use crate::{
     Effort, calls,
@@ -40,15 +40,22 @@ impl Two {
 }
 
 /// All that the starts gave.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Measured {
+    /// Of each kind of the filter.
+    ours: Vec<(FilterKind, Beside)>,
+    busy: Vec<f64>,
+    direct: Vec<f64>,
+}
+
+/// One kind of the filter beside plain Envoy.
+#[derive(Debug, Default)]
+struct Beside {
     cpu_small: Vec<Two>,
     cpu_mix: Vec<Two>,
     cpu_logged: Vec<Two>,
     throughput_small: Vec<Two>,
     throughput_mix: Vec<Two>,
-    busy: Vec<f64>,
-    direct: Vec<f64>,
     p50: Vec<Two>,
     p99: Vec<Two>,
     rate: Vec<f64>,
@@ -60,19 +67,34 @@ struct Measured {
 #[derive(Debug)]
 struct Pair {
     plain: Site,
-    lasso: Site,
-    logged: Site,
     providers: Vec<Mock>,
 }
 
+/// An Envoy with our filter, and another that logs.
+#[derive(Debug)]
+struct Ours {
+    lasso: Site,
+    logged: Site,
+}
+
 /// Measures and reports.
-pub(crate) async fn measure(effort: &Effort, layout: Layout, report: &mut Report) -> anyhow::Result<()> {
-    let mut measured = Measured::default();
+pub(crate) async fn measure(
+    effort: &Effort,
+    layout: Layout,
+    kinds: &[FilterKind],
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let ours = kinds.iter().map(|kind| (*kind, Beside::default())).collect();
+    let mut measured = Measured { ours, busy: Vec::new(), direct: Vec::new() };
     for _ in 0..effort.starts {
         let pair = Pair::start(layout).await?;
-        pair.paired(effort, &mut measured).await?;
-        pair.alone(effort, &mut measured).await?;
-        pair.at_half_load(effort, &mut measured).await?;
+        measured.direct.push(pair.direct(effort).await?);
+        for (kind, beside) in &mut measured.ours {
+            let ours = pair.beside(layout, *kind).await?;
+            pair.paired(&ours, effort, beside).await?;
+            measured.busy.extend(pair.alone(&ours, effort, beside).await?);
+            pair.at_half_load(&ours, effort, beside).await?;
+        }
     }
     measured.report(report)
 }
@@ -83,47 +105,55 @@ impl Pair {
         for _ in 0..4 {
             providers.push(Mock::start(Manner::Healthy).await?);
         }
+        Ok(Self { plain: Site::plain(layout, providers[0].address()).await?, providers })
+    }
+
+    async fn beside(&self, layout: Layout, kind: FilterKind) -> anyhow::Result<Ours> {
         let mut chain = ChainConfig::new("bench", 1);
-        for (id, provider) in ["one", "two", "three"].iter().zip(&providers[1..]) {
+        for (id, provider) in ["one", "two", "three"].iter().zip(&self.providers[1..]) {
             chain = chain.provider(id, &provider.url());
         }
         let config = Config::new().strategy("fastest").exploring().chain(chain);
-        let plain = Site::plain(layout, providers[0].address()).await?;
-        let lasso = Site::lasso(layout, &config, AccessLog::Off, PATH).await?;
-        let logged = Site::lasso(layout, &config, AccessLog::On, PATH).await?;
-        Ok(Self { plain, lasso, logged, providers })
+        let lasso = Site::lasso(layout, kind, &config, AccessLog::Off, PATH).await?;
+        let logged = Site::lasso(layout, kind, &config, AccessLog::On, PATH).await?;
+        Ok(Ours { lasso, logged })
     }
 
-    async fn paired(&self, effort: &Effort, measured: &mut Measured) -> anyhow::Result<()> {
-        let (plain, lasso) = (&self.plain, &self.lasso);
-        measured.cpu_small.push(cpu(plain, lasso, calls::Load::Small, effort).await?);
-        measured.cpu_mix.push(cpu(plain, lasso, calls::Load::Mix, effort).await?);
-        measured.cpu_logged.push(cpu(plain, &self.logged, calls::Load::Small, effort).await?);
+    async fn paired(&self, ours: &Ours, effort: &Effort, beside: &mut Beside) -> anyhow::Result<()> {
+        let (plain, lasso) = (&self.plain, &ours.lasso);
+        beside.cpu_small.push(cpu(plain, lasso, calls::Load::Small, effort).await?);
+        beside.cpu_mix.push(cpu(plain, lasso, calls::Load::Mix, effort).await?);
+        beside.cpu_logged.push(cpu(plain, &ours.logged, calls::Load::Small, effort).await?);
         Ok(())
     }
 
-    async fn alone(&self, effort: &Effort, measured: &mut Measured) -> anyhow::Result<()> {
-        let direct = Order { path: "/", ..order(&self.plain, calls::Load::Small, ALONE_CONNECTIONS) };
-        let direct = Order { address: self.providers[0].address(), ..direct };
-        measured.direct.push(throughput(&direct, effort).await?);
+    /// The load straight on the mock.
+    async fn direct(&self, effort: &Effort) -> anyhow::Result<f64> {
+        let order = Order { path: "/", ..order(&self.plain, calls::Load::Small, ALONE_CONNECTIONS) };
+        throughput(&Order { address: self.providers[0].address(), ..order }, effort).await
+    }
+
+    /// How busy plain Envoy's processor was with it, each time.
+    async fn alone(&self, ours: &Ours, effort: &Effort, beside: &mut Beside) -> anyhow::Result<Vec<f64>> {
+        let mut shares = Vec::new();
         let loads =
-            [(calls::Load::Small, &mut measured.throughput_small), (calls::Load::Mix, &mut measured.throughput_mix)];
+            [(calls::Load::Small, &mut beside.throughput_small), (calls::Load::Mix, &mut beside.throughput_mix)];
         for (load, pairs) in loads {
             for _ in 0..effort.rounds {
                 let busy = self.plain.processor_time()?;
                 let started = std::time::Instant::now();
                 let plain = throughput(&order(&self.plain, load, ALONE_CONNECTIONS), effort).await?;
                 let used = self.plain.processor_time()?.saturating_sub(busy);
-                measured.busy.push(used.as_secs_f64() / started.elapsed().as_secs_f64());
+                shares.push(used.as_secs_f64() / started.elapsed().as_secs_f64());
                 let arrived = self.arrived();
-                let order = order(&self.lasso, load, ALONE_CONNECTIONS);
+                let order = order(&ours.lasso, load, ALONE_CONNECTIONS);
                 let (lasso, asked) = counted_throughput(&order, effort).await?;
-                measured.asked += asked;
-                measured.arrived += self.arrived() - arrived;
+                beside.asked += asked;
+                beside.arrived += self.arrived() - arrived;
                 pairs.push(Two { plain, lasso });
             }
         }
-        Ok(())
+        Ok(shares)
     }
 
     /// Calls that reached our three providers.
@@ -132,18 +162,18 @@ impl Pair {
     }
 
     /// Both at the same rate: half of what ours can do.
-    async fn at_half_load(&self, effort: &Effort, measured: &mut Measured) -> anyhow::Result<()> {
-        let last = measured.throughput_small.last().map_or(0.0, |two| two.lasso);
+    async fn at_half_load(&self, ours: &Ours, effort: &Effort, beside: &mut Beside) -> anyhow::Result<()> {
+        let last = beside.throughput_small.last().map_or(0.0, |two| two.lasso);
         ensure!(last > 0.0, "no throughput was measured");
         let rate = last / 2.0;
-        measured.rate.push(rate);
+        beside.rate.push(rate);
         for _ in 0..effort.rounds {
             let mut plain = at_rate(&self.plain, rate, effort).await?;
-            let mut lasso = at_rate(&self.lasso, rate, effort).await?;
+            let mut lasso = at_rate(&ours.lasso, rate, effort).await?;
             let mut two =
                 |share| anyhow::Ok(Two { plain: quantile(&mut plain, share)?, lasso: quantile(&mut lasso, share)? });
-            measured.p50.push(two(0.5)?);
-            measured.p99.push(two(0.99)?);
+            beside.p50.push(two(0.5)?);
+            beside.p99.push(two(0.99)?);
         }
         Ok(())
     }
@@ -208,6 +238,26 @@ async fn at_rate(site: &Site, rate: f64, effort: &Effort) -> anyhow::Result<Vec<
 
 impl Measured {
     fn report(&self, report: &mut Report) -> anyhow::Result<()> {
+        for (kind, beside) in &self.ours {
+            // The default has the plain name.
+            let named = match kind {
+                FilterKind::Wasm => "",
+                FilterKind::Module => ", module",
+            };
+            beside.report(named, report)?;
+        }
+        report.figure("throughput, the load straight on the mock", Middle::of(&self.direct)?, " /s");
+        let share = Middle::of(&self.busy)?;
+        report.figure("share of its processor that plain Envoy had while alone", share, "");
+        if share.median < UNDISTURBED {
+            report.doubt(format!("something else ran: flat out, Envoy had {:.2} of its processor", share.median));
+        }
+        Ok(())
+    }
+}
+
+impl Beside {
+    fn report(&self, named: &str, report: &mut Report) -> anyhow::Result<()> {
         let ratio = |pairs: &[Two]| Middle::of(&pairs.iter().map(|two| two.ratio()).collect::<Vec<_>>());
         let plain = |pairs: &[Two]| Middle::of(&pairs.iter().map(|two| two.plain).collect::<Vec<_>>());
         let lasso = |pairs: &[Two]| Middle::of(&pairs.iter().map(|two| two.lasso).collect::<Vec<_>>());
@@ -224,12 +274,14 @@ impl Measured {
             ("p99 at half load / plain Envoy", &self.p99, Budget::AtMost(1.3)),
         ];
         for (what, pairs, budget) in rows {
-            report.row(what, ratio(pairs)?, "", budget);
+            report.row(&format!("{what}{named}"), ratio(pairs)?, "", budget);
         }
         let added: Vec<f64> = self.p99.iter().map(|two| (two.lasso - two.plain) / 1_000.0).collect();
-        report.row("added to p99 at half load", Middle::of(&added)?, " ms", Budget::AtMost(2.0));
+        let what = format!("added to p99 at half load{named}");
+        report.row(&what, Middle::of(&added)?, " ms", Budget::AtMost(2.0));
         let upstream = self.arrived as f64 / self.asked as f64;
-        report.row("calls upstream a client's call, healthy", Middle::only(upstream), "", Budget::AtMost(1.02));
+        let what = format!("calls upstream a client's call, healthy{named}");
+        report.row(&what, Middle::only(upstream), "", Budget::AtMost(1.02));
         let figures = [
             ("CPU a request, small calls", &self.cpu_small, " us"),
             ("CPU a request, mix", &self.cpu_mix, " us"),
@@ -239,16 +291,15 @@ impl Measured {
             ("p99 at half load", &self.p99, " us"),
         ];
         for (what, pairs, unit) in figures {
-            report.figure(&format!("{what}, plain Envoy"), plain(pairs)?, unit);
-            report.figure(&format!("{what}, Envoy + Lasso"), lasso(pairs)?, unit);
+            report.figure(&format!("{what}, plain Envoy{}", beside(named)), plain(pairs)?, unit);
+            report.figure(&format!("{what}, Envoy + Lasso{named}"), lasso(pairs)?, unit);
         }
-        report.figure("throughput, the load straight on the mock", Middle::of(&self.direct)?, " /s");
-        report.figure("half load", Middle::of(&self.rate)?, " /s");
-        let share = Middle::of(&self.busy)?;
-        report.figure("share of its processor that plain Envoy had while alone", share, "");
-        if share.median < UNDISTURBED {
-            report.doubt(format!("something else ran: flat out, Envoy had {:.2} of its processor", share.median));
-        }
+        report.figure(&format!("half load{named}"), Middle::of(&self.rate)?, " /s");
         Ok(())
     }
+}
+
+/// Plain Envoy is measured with each kind again.
+fn beside(named: &str) -> String {
+    if named.is_empty() { String::new() } else { format!(" beside{}", named.trim_start_matches(',')) }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use lasso_tests::{Config, Listen, Process, Scratch, free_port, loopback, tools};
+use lasso_tests::{Config, FilterKind, Listen, Process, Scratch, free_port, loopback, tools};
 
 use crate::{
     calls::{Calls, Load},
@@ -50,7 +50,13 @@ impl Site {
     }
 
     /// What `lasso render envoy` makes of a configuration. `path` is asked until it answers.
-    pub(crate) async fn lasso(layout: Layout, config: &Config, log: AccessLog, path: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn lasso(
+        layout: Layout,
+        kind: FilterKind,
+        config: &Config,
+        log: AccessLog,
+        path: &str,
+    ) -> anyhow::Result<Self> {
         let scratch = Scratch::new()?;
         let port = free_port();
         let listen = Listen { rpc: port, xds: free_port(), hub: free_port(), http: free_port() };
@@ -59,7 +65,7 @@ impl Site {
             .args(["render", "envoy"])
             .arg(&file)
             .arg("--filter")
-            .arg(tools::filter()?)
+            .arg(kind.file()?)
             .arg("--access-log")
             .arg(scratch.file("access.log"))
             .stdin(Stdio::null())

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::Parser;
-use lasso_tests::{Client, Listen, Process, Scratch, loopback, tools};
+use lasso_tests::{Client, FilterKind, Listen, Process, Scratch, loopback, tools};
 use tokio::signal::unix::{SignalKind, signal};
 
 mod chains;
@@ -28,6 +28,9 @@ struct Args {
     /// Your own lasso.yaml instead of the local chains.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// The filter's kind; WebAssembly when absent.
+    #[arg(long)]
+    filter: Option<FilterKind>,
     /// Envoy's worker threads; all processors when absent.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     workers: Option<u32>,
@@ -99,20 +102,21 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let workers = args.workers.unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, |processors| u32::try_from(processors.get()).unwrap_or(1))
     });
+    let filter = args.filter.map_or_else(FilterKind::under_test, Ok)?;
     let scratch = Scratch::at(&args.folder)?;
     let ports = Ports::of(args);
     let stop = stopped()?;
     let up = async {
         match &args.config {
             Some(config) => {
-                let stack = Stack::start(config, ports.admin, workers, &scratch).await?;
+                let stack = Stack::start(config, filter, ports.admin, workers, &scratch).await?;
                 page::own(&stack.rpc.to_string(), config, workers, &args.folder)?;
                 stack.until_something_ends().await
             }
             None => {
                 let chains = chains::Chains::start(ports, &scratch).await?;
                 let config = scratch.write("lasso.yaml", &chains.config().yaml(ports.listen()))?;
-                let stack = Stack::start(&config, ports.admin, workers, &scratch).await?;
+                let stack = Stack::start(&config, filter, ports.admin, workers, &scratch).await?;
                 page::demo(&stack.rpc.to_string(), &loopback(ports.http).to_string(), &chains, workers, &args.folder)?;
                 stack.until_something_ends().await
             }
@@ -146,8 +150,14 @@ struct Stack {
 }
 
 impl Stack {
-    async fn start(config: &Path, admin: u16, workers: u32, scratch: &Scratch) -> anyhow::Result<Self> {
-        let (lasso, filter) = (tools::lasso()?, tools::filter()?);
+    async fn start(
+        config: &Path,
+        filter: FilterKind,
+        admin: u16,
+        workers: u32,
+        scratch: &Scratch,
+    ) -> anyhow::Result<Self> {
+        let (lasso, filter) = (tools::lasso()?, filter.file()?);
         let checked = Command::new(&lasso).arg("check").arg(config).output().context("cannot run lasso")?;
         ensure!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr).trim_end());
         // What it warns of, like a provider that is left out: the log is no place to look for that.

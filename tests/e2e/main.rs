@@ -20,6 +20,7 @@ mod fleet;
 mod headers;
 mod heads;
 mod isolation;
+mod kinds;
 mod learning;
 mod limits;
 mod load;
@@ -39,6 +40,8 @@ mod ws_channels;
 mod ws_clients;
 mod ws_close;
 mod ws_continuity;
+#[cfg(target_os = "linux")]
+mod ws_half_open;
 mod ws_hub;
 mod ws_logs;
 mod ws_stand;

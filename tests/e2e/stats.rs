@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lasso_tests::{Answer, ChainConfig, Config, Fault, FaultProxy, Mesh, Options, wait};
+use lasso_tests::{Answer, ChainConfig, Config, Fault, FaultProxy, FilterKind, Mesh, Options, wait};
 use serde_json::json;
 
 /// The filter's own counters of requests. How often it looked for a control plane is a matter of time.
 async fn counters(mesh: &Mesh) -> BTreeMap<String, u64> {
-    let ours = |(name, value): (String, u64)| Some((name.strip_prefix("wasmcustom.lasso.")?.to_owned(), value));
+    let namespace = FilterKind::under_test().unwrap().stats();
+    let ours =
+        |(name, value): (String, u64)| Some((name.strip_prefix(namespace)?.strip_prefix("lasso.")?.to_owned(), value));
     let of_requests = |(name, _): &(String, u64)| !name.starts_with("sync_");
     mesh.stats().await.unwrap().into_iter().filter_map(ours).filter(of_requests).collect()
 }

@@ -7,7 +7,7 @@ use lasso_routing::{
     table::{BreakerView, ChannelView, Table},
     time::Millis,
 };
-use lasso_tests::{ChainConfig, Config, FakeControl, Fault, FaultProxy, Mesh, Options, wait};
+use lasso_tests::{ChainConfig, Config, FakeControl, Fault, FaultProxy, FilterKind, Mesh, Options, wait};
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -17,6 +17,11 @@ struct Stand {
     second: FaultProxy,
     mesh: Mesh,
     control: FakeControl,
+}
+
+/// Of two workers.
+fn streams() -> usize {
+    FilterKind::under_test().unwrap().streams(2)
 }
 
 impl Stand {
@@ -33,8 +38,7 @@ impl Stand {
         let mesh = Mesh::start_with(&Config::new().chain(chain), &options).await.unwrap();
         let control = FakeControl::on(mesh.control_port()).await.unwrap();
         let stand = Self { first, second, mesh, control };
-        // Two workers, and the main thread's.
-        stand.until("three streams", || stand.control.heard().streams == 3).await;
+        stand.until("a stream of each worker", || stand.control.heard().streams == streams()).await;
         stand
     }
 
@@ -80,7 +84,7 @@ async fn every_worker_says_who_it_is_and_reports_what_it_saw() {
     assert_eq!(stand.attempts("ethereum/second/http", Ending::Success), 3);
     let heard = stand.control.heard();
     let instances: std::collections::BTreeSet<u64> = heard.hellos.iter().map(|hello| hello.instance).collect();
-    assert_eq!(instances.len(), 3);
+    assert_eq!(instances.len(), streams());
     assert!(heard.hellos.iter().all(|hello| &*hello.node == "envoy-1" && hello.generation.len() == 16));
     let decisions: usize = heard.reports.values().map(|(_, report)| report.decisions.len()).sum();
     assert_eq!(decisions, 8, "few enough to tell all");
@@ -105,7 +109,7 @@ async fn over_ten_broken_streams_no_attempt_is_told_twice_or_never() {
             stand.until("another report", || reports() > heard).await;
             stand.control.break_streams();
             stand.control.ack(true);
-            stand.until("three streams again", || stand.control.heard().streams == 3).await;
+            stand.until("all streams again", || stand.control.heard().streams == streams()).await;
         }
         broken.set(true);
     };
@@ -127,7 +131,7 @@ async fn what_the_fleet_knows_is_followed_and_said_to_be_in_force() {
         connected: false,
     };
     stand.control.say(Table { version: 1, full: true, channels: vec![closed_off], ..Table::default() });
-    stand.until("the table to be taken", || stand.control.heard().taken.len() == 3).await;
+    stand.until("the table to be taken", || stand.control.heard().taken.len() == streams()).await;
     let before = stand.first.counts().requests;
     stand.ask(10).await;
     assert_eq!(stand.first.counts().requests, before, "the first is left alone");
@@ -152,7 +156,7 @@ async fn without_a_control_plane_workers_serve_and_envoy_does_not_complain() {
     provider.set([Fault::result(json!("0x1"))]);
     let chain = ChainConfig::new("ethereum", 1).provider("main", &provider.url("/"));
     let mesh = Mesh::start(&Config::new().chain(chain)).await.unwrap();
-    let tried = || async { (mesh.stat_sum("lasso.sync_reconnects").await.unwrap() > 5).then_some(()) };
+    let tried = || async { (mesh.stat_sum("lasso.sync_reconnects").await.unwrap() > 2).then_some(()) };
     wait::until("some vain attempts to connect", SOON, tried).await.unwrap();
     let answered = mesh.call("ethereum", "eth_gasPrice", json!([])).await.unwrap();
     assert_eq!(answered.result(), Some(json!("0x1")));

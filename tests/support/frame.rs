@@ -135,15 +135,18 @@ impl Frame {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too long"));
         }
         let (mask, rest) = if second & 0x80 == 0 {
-            ([0; 4], rest)
+            (None, rest)
         } else {
             match rest.split_first_chunk::<4>() {
-                Some((mask, rest)) => (*mask, rest),
+                Some((mask, rest)) => (Some(*mask), rest),
                 None => return Ok(None),
             }
         };
         let Some(payload) = rest.get(..length) else { return Ok(None) };
-        let payload = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        let payload = match mask {
+            Some(mask) => payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect(),
+            None => payload.to_vec(),
+        };
         let frame = Self { last: first & 0x80 != 0, reserved: first >> 4 & 7, opcode: first & 0xf, payload };
         Ok(Some((frame, bytes.len() - rest.len() + length)))
     }

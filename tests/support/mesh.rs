@@ -15,7 +15,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use crate::{
-    Answered, Client, Config, Envoy, Listen, Process, Relay, Scratch, envoy::Ports, free_port, loopback,
+    Answered, Client, Config, Envoy, FilterKind, Listen, Process, Relay, Scratch, envoy::Ports, free_port, loopback,
     process::read_lossy, tools,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 pub struct Options {
     /// Envoy's worker threads.
     pub concurrency: u32,
-    /// The filter; absent: the built one.
+    /// The filter; absent: the built one of the kind under test.
     pub filter: Option<PathBuf>,
     /// Whether `lasso serve` feeds Envoy; else Envoy runs on a rendered file alone.
     pub control_plane: bool,
@@ -57,7 +57,8 @@ pub struct Mesh {
 struct Place {
     listen: Listen,
     processor: Option<u32>,
-    /// Arguments of `lasso serve` and `lasso render envoy` about this machine.
+    filter: PathBuf,
+    /// Other arguments of `lasso serve` and `lasso render envoy` about this machine.
     site: Vec<PathBuf>,
 }
 
@@ -65,14 +66,14 @@ impl Place {
     fn new(options: &Options, scratch: &Scratch) -> anyhow::Result<Self> {
         let filter = match &options.filter {
             Some(filter) => filter.clone(),
-            None => tools::filter()?,
+            None => FilterKind::under_test()?.file()?,
         };
-        let mut site = vec!["--filter".into(), filter, "--access-log".into(), scratch.file("access.log")];
+        let mut site = vec!["--access-log".into(), scratch.file("access.log")];
         if let Some(pem) = &options.ca_bundle {
             site.extend(["--ca-bundle".into(), scratch.write("authorities.pem", pem)?]);
         }
         let listen = Listen { rpc: free_port(), xds: free_port(), hub: free_port(), http: free_port() };
-        Ok(Self { listen, processor: options.processor, site })
+        Ok(Self { listen, processor: options.processor, filter, site })
     }
 
     fn write(&self, config: &Config, scratch: &Scratch) -> anyhow::Result<PathBuf> {
@@ -82,7 +83,7 @@ impl Place {
     fn serve(&self, config: &Config, scratch: &Scratch) -> anyhow::Result<Process> {
         let file = self.write(config, scratch)?;
         let mut serve = tools::on(self.processor, &tools::lasso()?);
-        serve.arg("serve").arg(&file).args(&self.site);
+        serve.arg("serve").arg(&file).arg("--filter").arg(&self.filter).args(&self.site);
         Process::start("lasso", &mut serve, scratch)
     }
 }
@@ -108,7 +109,7 @@ impl Mesh {
             render.args(["render", "bootstrap"]).arg(&file);
             Some(place.serve(config, &scratch)?)
         } else {
-            render.args(["render", "envoy"]).arg(&file).args(&place.site);
+            render.args(["render", "envoy"]).arg(&file).arg("--filter").arg(&place.filter).args(&place.site);
             None
         };
         render.args(["--admin", &format!("127.0.0.1:{}", ports.admin)]);
@@ -126,6 +127,7 @@ impl Mesh {
     pub async fn own_listener_beside(&self) -> anyhow::Result<Envoy> {
         let ports = Ports { rpc: free_port(), admin: free_port() };
         let text = fs::read_to_string(tools::root().join("envoy/mesh.yaml"))?;
+        let text = FilterKind::under_test()?.in_mesh(&text);
         let text = with_port(&text, 10_000, ports.rpc)?;
         let text = with_port(&text, 18_000, self.place.listen.xds)?;
         let admin =
@@ -225,6 +227,12 @@ impl Mesh {
         }
         self.control_plane = Some(self.place.serve(config, &self.scratch)?);
         Ok(())
+    }
+
+    /// The same with the filter of another kind.
+    pub fn restart_with_filter(&mut self, config: &Config, kind: FilterKind) -> anyhow::Result<()> {
+        self.place.filter = kind.file()?;
+        self.restart_control_plane(config)
     }
 
     /// Writes another configuration where `lasso serve` reads it, as an editor does: in a file beside it that is renamed over it.

@@ -2,7 +2,7 @@
 //!
 //! Duty: stand in front of a node as one provider, for HTTP and WebSocket on one port: pass calls and subscriptions on, strike with the [`Fault`]s in
 //! force, count and remember what arrived. Faults change at run time, in this process or by the admin port.
-//! Invariant: what was received is recorded before anything is answered; memory is bounded. Listens on 127.0.0.1 only.
+//! Invariant: what was received is recorded before anything is answered; memory is bounded. Listens on 127.0.0.1 only, unless it is given a listener.
 //! Leaves to others: the bytes of one connection (`connection`) or socket (`socket`, `events`), the words of an answer (`answer`, `behind`), the admin
 //! port (`admin`).
 
@@ -100,17 +100,25 @@ impl FaultProxy {
 
     /// A provider on a free port of a chain that is made up; several may be of the same.
     pub async fn of_chain(chain: &MadeChain) -> anyhow::Result<Self> {
-        Self::telling(free_port(), Truth::Made(chain.clone())).await
+        Self::telling(free_port(), Truth::Made(chain.clone()))
     }
 
     /// A provider on this port.
     pub async fn start_on(port: u16, node: Option<&str>) -> anyhow::Result<Self> {
-        Self::telling(port, node.map_or(Truth::Nobody, |node| Truth::Node(node.to_owned()))).await
+        Self::telling(port, node.map_or(Truth::Nobody, |node| Truth::Node(node.to_owned())))
     }
 
-    async fn telling(port: u16, truth: Truth) -> anyhow::Result<Self> {
-        let address = loopback(port);
-        let listener = listen(address, BACKLOG).with_context(|| format!("port {port} is taken"))?;
+    /// A provider at a place of its own. Its door stays open: what it would listen on next is not there.
+    pub fn start_at(listener: TcpListener, node: &str) -> anyhow::Result<Self> {
+        Self::on(listener, Truth::Node(node.to_owned()))
+    }
+
+    fn telling(port: u16, truth: Truth) -> anyhow::Result<Self> {
+        Self::on(listen(loopback(port), BACKLOG).with_context(|| format!("port {port} is taken"))?, truth)
+    }
+
+    fn on(listener: TcpListener, truth: Truth) -> anyhow::Result<Self> {
+        let address = listener.local_addr().context("a listener without an address")?;
         let shared = Arc::new(Shared {
             ledger: Mutex::new(Ledger::default()),
             door: watch::Sender::new(Door::Open),

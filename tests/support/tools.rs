@@ -26,14 +26,9 @@ pub fn anvil() -> anyhow::Result<PathBuf> {
     find("LASSO_ANVIL", &[root().join(".tools/anvil")], "make setup")
 }
 
-/// The filter (`LASSO_FILTER`).
-pub fn filter() -> anyhow::Result<PathBuf> {
-    find("LASSO_FILTER", &[target().join("wasm32-wasip1/wasm/lasso_filter.wasm")], "make build")
-}
-
-/// The filter that panics when asked to (`LASSO_PANIC_FILTER`).
-pub fn panic_filter() -> anyhow::Result<PathBuf> {
-    find("LASSO_PANIC_FILTER", &[target().join("panic/wasm32-wasip1/wasm/lasso_filter.wasm")], "make build-panic")
+/// What cargo built there, unless the variable names another.
+pub(crate) fn built(variable: &str, place: &str, remedy: &str) -> anyhow::Result<PathBuf> {
+    find(variable, &[target().join(place)], remedy)
 }
 
 /// `lasso` (`LASSO_BIN`): built beside us, else in debug, else in release.
