@@ -1,6 +1,6 @@
 # The front door. No logic lives here: each target says what it needs and calls one tool.
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-panic module module-panic run test unit e2e check bench bench-rank fuzz clean
+.PHONY: help setup build build-panic module module-panic run test unit e2e e2e-module check bench bench-rank fuzz clean
 
 CARGO  ?= cargo
 WASM   := --profile wasm --target wasm32-wasip1 -p lasso-filter
@@ -29,7 +29,7 @@ run: build $(FILTER:wasm=) ## the demo: two chains, five providers; CONFIG=lasso
 	$(CARGO) build -p lasso-tests --bin lasso-demo
 	@exec target/debug/lasso-demo $(if $(CONFIG),--config $(CONFIG)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(FILTER),--filter $(FILTER))
 
-test: unit e2e ## everything: unit, property, snapshot, house rules, end to end
+test: unit e2e e2e-module ## everything: unit, property, snapshot, house rules, end to end
 
 unit: setup # everything that needs no Envoy
 	$(CARGO) test --workspace --exclude lasso-tests
@@ -37,6 +37,11 @@ unit: setup # everything that needs no Envoy
 
 e2e: build build-panic $(if $(FILTER:wasm=),module module-panic) ## real clients, real Envoy, real nodes, providers that misbehave
 	$(if $(FILTER),LASSO_TEST_FILTER=$(FILTER)) $(CARGO) test -p lasso-tests --test e2e -- --test-threads=2 $(if $(FILTER:wasm=),,--skip kinds::)
+
+# What depends on how Envoy runs the filter, once more with the native module; all of it: make e2e FILTER=module
+e2e-module: build module module-panic
+	LASSO_TEST_FILTER=module $(CARGO) test -p lasso-tests --test e2e -- --test-threads=2 kinds:: panic:: failure_matrix:: \
+		answers:: batches:: errors:: headers:: limits:: reload:: request_log:: retries:: secrets:: streaming:: sync:: writes:: ws_channels::
 
 check: setup ## format, lints, house rules, licences (the last where cargo-deny is installed)
 	$(CARGO) fmt --all --check
