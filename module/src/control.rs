@@ -411,3 +411,23 @@ fn messages(index: usize, seat: &Seat, token: u32, bytes: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_speaks_on_streams_that_live_and_on_no_other() {
+        let errands = Errands { alive: RefCell::new(vec![7]), last_token: Cell::new(7), ..Errands::default() };
+        let token = errands.open("lasso-control").unwrap();
+        assert_eq!(token, 8);
+        assert!(errands.send(7, b"before") && errands.send(token, b"now"));
+        errands.close(7);
+        assert!(!errands.send(7, b"late") && !errands.send(9, b"nobody's"));
+        errands.close_all();
+        assert!(!errands.send(token, b"late"));
+        let list = format!("{:?}", errands.list.into_inner());
+        let order = ["Open(8", "Send(7", "Send(8", "Close(7", "Close(8"].map(|errand| list.find(errand));
+        assert!(order.is_sorted() && order.iter().all(Option::is_some), "{list}");
+    }
+}

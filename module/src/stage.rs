@@ -265,3 +265,20 @@ fn exchange_separator(plan: &mut [u8], from: u8, to: u8) {
         *byte = to;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_the_same_in_a_header() {
+        for (plan, header) in [(&b"lasso/a/b/http\x7f17"[..], &b"lasso/a/b/http;17"[..]), (b"\x7f3", b";3"), (b"", b"")]
+        {
+            let mut there = plan.to_vec();
+            exchange_separator(&mut there, SEPARATOR, HEADER_SEPARATOR);
+            assert_eq!(there, header);
+            exchange_separator(&mut there, HEADER_SEPARATOR, SEPARATOR);
+            assert_eq!(there, plan);
+        }
+    }
+}
