@@ -77,7 +77,6 @@ pub(crate) fn start(
     let (trust, tls) = watch::channel(Arc::clone(&first.trust.client));
     let (standings, seen) = watch::channel(Arc::new(Standings::new()));
     let (notices, _) = broadcast::channel(MOST_WAITING);
-    let heard = notices.subscribe();
     let setup = Setup {
         listener,
         site: followed,
@@ -97,7 +96,9 @@ pub(crate) fn start(
     let looking = move || look(its_store.clone(), Arc::clone(&standings));
     running.tasks.spawn(async move { its.keep_up("hub standings", looking).await });
     let (its, its_store, its_hub) = (running.supervisor.clone(), store.clone(), hub.clone());
-    let telling = move || tell(its_store.clone(), its_hub.clone(), heard.resubscribe());
+    // No receiver waits here for the next start: what it does not read would never go.
+    let sender = notices.clone();
+    let telling = move || tell(its_store.clone(), its_hub.clone(), sender.subscribe());
     running.tasks.spawn(async move { its.keep_up("hub notices", telling).await });
     Ok(Started { hub, notices })
 }
