@@ -13,7 +13,6 @@
 pub mod batch;
 mod broadcast;
 pub mod client;
-mod flags;
 pub mod parts;
 mod plans;
 mod recover;

@@ -11,6 +11,7 @@
 //! - [`judge`] turns a reply into an outcome, [`reply`] builds what we say ourselves, [`meta`] tells how it was routed, [`stats`] counts.
 //! - [`sync`] is the stream to the control plane: reports up, routing tables down; [`decision`] chooses which requests a report tells.
 //! - [`record`] writes the request log's lines.
+//! - [`flags`] reads from Envoy's response flags whether a request left.
 //! - [`bounds`] remembers how many calls a channel takes at once.
 //! - [`host`] is all that is asked of Envoy; `wasm` the only file that names proxy-wasm.
 //!
@@ -23,6 +24,7 @@ pub mod bounds;
 pub mod decision;
 pub mod down;
 pub mod exchange;
+pub mod flags;
 pub mod host;
 pub mod judge;
 pub mod meta;

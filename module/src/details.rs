@@ -3,14 +3,10 @@
 //! A module is told the response code details of a local reply and not its flags. The words are those of `ResponseCodeDetails` and
 //! `Http::Utility::resetReasonToString` in Envoy 1.40, spaces as underscores; the flags are those that Envoy sets with them.
 
-const NO_HEALTHY_UPSTREAM: u64 = 1 << 1;
-const UPSTREAM_REQUEST_TIMEOUT: u64 = 1 << 2;
-const LOCAL_RESET: u64 = 1 << 3;
-const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
-const UPSTREAM_CONNECTION_FAILURE: u64 = 1 << 5;
-const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
-const UPSTREAM_OVERFLOW: u64 = 1 << 7;
-const NO_CLUSTER_FOUND: u64 = 1 << 24;
+use lasso_filter::flags::{
+    LOCAL_RESET, NO_CLUSTER_FOUND, NO_HEALTHY_UPSTREAM, UPSTREAM_CONNECTION_FAILURE, UPSTREAM_CONNECTION_TERMINATION,
+    UPSTREAM_OVERFLOW, UPSTREAM_REMOTE_RESET, UPSTREAM_REQUEST_TIMEOUT,
+};
 
 /// The flags of a local reply with these details; none for a reply that is not about a provider.
 pub(crate) fn flags(details: &str) -> u64 {

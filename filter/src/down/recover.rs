@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 use lasso_routing::outcome::Failure;
 
-use super::{Down, flags};
-use crate::Flow;
+use super::Down;
 use crate::exchange::{Exchange, Fate, Step};
 use crate::host::Host;
+use crate::{Flow, flags};
 
 impl<H: Host> Down<H> {
     /// No attempt gave an answer, or Envoy gave one of its own. What is left of the plan is tried from here.

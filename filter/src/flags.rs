@@ -2,18 +2,28 @@
 //!
 //! The bits are those of `CoreResponseFlag` in Envoy 1.40's `stream_info.h`, which the property `response.flags` gives as a `u64`.
 
-const NO_HEALTHY_UPSTREAM: u64 = 1 << 1;
-const UPSTREAM_REQUEST_TIMEOUT: u64 = 1 << 2;
-const LOCAL_RESET: u64 = 1 << 3;
-const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
-const UPSTREAM_CONNECTION_FAILURE: u64 = 1 << 5;
-const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
-const UPSTREAM_OVERFLOW: u64 = 1 << 7;
-const NO_CLUSTER_FOUND: u64 = 1 << 24;
-const DNS_RESOLUTION_FAILED: u64 = 1 << 26;
+/// No host of the cluster is known or healthy.
+pub const NO_HEALTHY_UPSTREAM: u64 = 1 << 1;
+/// A timeout of the route or of an attempt.
+pub const UPSTREAM_REQUEST_TIMEOUT: u64 = 1 << 2;
+/// Envoy reset the stream.
+pub const LOCAL_RESET: u64 = 1 << 3;
+/// The provider reset the stream.
+pub const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
+/// No connection came about.
+pub const UPSTREAM_CONNECTION_FAILURE: u64 = 1 << 5;
+/// The connection broke under the request.
+pub const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
+/// No room by the circuit breakers.
+pub const UPSTREAM_OVERFLOW: u64 = 1 << 7;
+/// No cluster of that name.
+pub const NO_CLUSTER_FOUND: u64 = 1 << 24;
+/// A name that did not resolve.
+pub const DNS_RESOLUTION_FAILED: u64 = 1 << 26;
 
 /// No cluster, no host, no connection or no room for it, and no sign of a connection that broke under the request.
-pub(super) const fn never_sent(flags: u64) -> bool {
+#[must_use]
+pub const fn never_sent(flags: u64) -> bool {
     const UNSENT: u64 = NO_HEALTHY_UPSTREAM
         | UPSTREAM_CONNECTION_FAILURE
         | UPSTREAM_OVERFLOW
@@ -24,7 +34,8 @@ pub(super) const fn never_sent(flags: u64) -> bool {
 }
 
 /// The router had nowhere to send it: no cluster of that name, or none of its hosts is known or healthy.
-pub(super) const fn no_host(flags: u64) -> bool {
+#[must_use]
+pub const fn no_host(flags: u64) -> bool {
     flags & (NO_HEALTHY_UPSTREAM | NO_CLUSTER_FOUND | DNS_RESOLUTION_FAILED) != 0
 }
 
