@@ -173,16 +173,29 @@ impl Breaker {
         self.slots.take(now)
     }
 
+    /// Whether it may be asked after all others have failed a call: unless a last resort has failed just now.
+    #[must_use]
+    pub fn may_come_last(&self, now: Timestamp) -> bool {
+        self.slots.is_rested(now)
+    }
+
+    /// A last resort was not answered in time, and nobody is to blame.
+    pub const fn last_resort_was_silent(&mut self, now: Timestamp) {
+        self.slots.shrink(now);
+    }
+
     /// Learns how an attempt ended.
     pub fn record(&mut self, signal: Signal, attempt: &Attempt, now: Timestamp) -> Option<Transition> {
         if attempt.kind == Kind::LastResort {
             match signal {
                 Signal::Success => self.slots.grow(),
-                Signal::Failure(_) => self.slots.shrink(),
+                Signal::Failure(_) => self.slots.shrink(now),
                 Signal::Ignore => {}
             }
         }
         match self.phase {
+            // Kept out by the fleet's breaker, or closed since: that it would fail was known, here too.
+            Phase::Closed if attempt.kind == Kind::LastResort && matches!(signal, Signal::Failure(_)) => None,
             Phase::Closed => self.record_closed(signal, attempt, now),
             Phase::Tripped { at, until, .. } => {
                 let straggler = attempt.kind == Kind::Ordinary || attempt.started < at;

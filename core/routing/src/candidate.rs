@@ -3,7 +3,8 @@
 //! Duty: the filters, in this order: transport, breaker, capability (declared and learned), head, budget, excluded by the request. Each
 //! rejection keeps its reason.
 //! Invariant: fail open. When everything after the breaker empties the list, the least bad are kept and the decision says that it is
-//! degraded; only breakers and transports can leave nobody.
+//! degraded; only breakers and transports can leave nobody. A channel that is not admitted stands behind all that are, as a last resort:
+//! it is asked when these have failed the very call.
 //! Leaves to others: the order of those who are left ([`crate::strategy`], [`crate::plan`](mod@crate::plan)).
 
 mod need;
@@ -63,6 +64,31 @@ impl Screening<'_> {
             self.keep_least_bad(rows, &mut turned);
         }
         turned
+    }
+
+    /// Adds those that only their breaker keeps out, for when all others have failed the call: unmarked ones first, then those whose opening ends
+    /// soonest. Not those that could not serve it either, and none that has failed as a last resort just now.
+    pub(crate) fn add_last_resorts(&self, rows: &mut Vec<Row>, turned: &mut Turned) {
+        // Nearly always nobody is turned away, and that is all there is to find out.
+        if !turned.rejected.iter().any(|rejection| rejection.because.wait_for_breaker().is_some()) {
+            return;
+        }
+        let need = Need::of(self.question, self.view.best);
+        let admitted = rows.len();
+        for (place, member) in self.members() {
+            let rejection = turned.rejected.iter().find(|rejection| rejection.channel == member.channel);
+            if let Some(wait) = rejection.and_then(|rejection| rejection.because.wait_for_breaker())
+                && self.ledger.may_come_last(member.channel, self.question.now)
+                && let Some(look) = self.look(member)
+                && self.objection(place, member, &look, &need).is_none()
+            {
+                rows.push(self.row(place, member, &look, Tier::LastResort, wait.0));
+            }
+        }
+        let Some(last) = rows.get_mut(admitted..) else { return };
+        last.sort_by_key(|row| (row.limited_until, row.badness));
+        let comes_last = |channel| last.iter().any(|row| row.channel == channel);
+        turned.rejected.retain(|rejection| !comes_last(rejection.channel));
     }
 
     /// Fills `rows` with the channel that a probe is for, whatever speaks against it.
@@ -224,7 +250,7 @@ impl Screening<'_> {
         let free = |member: &Member| self.ledger.last_resort(member.channel, self.question.now) == Admission::Trial;
         let (_, _, place, member) =
             open.filter(|(.., member)| free(member)).min_by_key(|&(unfit, wait, place, _)| (unfit, wait, place))?;
-        Some(self.row(place, member, &self.look(member)?, Tier::HalfOpen, 0))
+        Some(self.row(place, member, &self.look(member)?, Tier::LastResort, 0))
     }
 
     /// When asking again could help.

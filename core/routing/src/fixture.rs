@@ -6,9 +6,9 @@ use lasso_jsonrpc::method::{Method, MethodClass};
 use crate::candidate::Because;
 use crate::catalog::spec::{CapabilitiesSpec, ChainSpec, ChannelSpec, ProfileSpec, ProviderSpec, TransportSpec};
 use crate::catalog::{Catalog, CatalogSpec, ChainIdx, ChannelIdx};
-use crate::ledger::{Begun, End, Ledger};
+use crate::ledger::{Begun, End, Ledger, Passage};
 use crate::outcome::{Blame, Category, Mark, Next, Row, Verdict};
-use crate::plan::{Candidate, NoChannel, Plan, Question, plan};
+use crate::plan::{Candidate, NoChannel, Plan, Question, Why, plan};
 use crate::table::{BreakerView, ChannelView, Table};
 use crate::target::Target;
 use crate::time::{Micros, Millis, Timestamp};
@@ -190,7 +190,7 @@ impl World {
         plan(&self.catalog, &mut self.ledger, &question)
     }
 
-    /// The providers in the order they are asked, as in `a b c`; else `nobody`.
+    /// The providers in the order they are asked, as in `a b c`, last resorts behind others as in `a (b)`; else `nobody`.
     pub(crate) fn order(&mut self, method: &str, blocks: Blocks) -> String {
         match self.plan(method, blocks) {
             Ok(plan) => self.names(&plan.candidates),
@@ -199,7 +199,12 @@ impl World {
     }
 
     pub(crate) fn names(&self, candidates: &[Candidate]) -> String {
-        let names: Vec<_> = candidates.iter().map(|candidate| self.provider(candidate.channel)).collect();
+        let behind = |place: usize, candidate: &Candidate| place > 0 && candidate.why == Why::LastResort;
+        let name = |(place, candidate): (usize, &Candidate)| {
+            let name = self.provider(candidate.channel);
+            if behind(place, candidate) { format!("({name})") } else { name.to_owned() }
+        };
+        let names: Vec<_> = candidates.iter().enumerate().map(name).collect();
         names.join(" ")
     }
 
@@ -236,6 +241,11 @@ impl World {
         let channel = self.channel(provider);
         let rejected = self.plan(method, blocks).map_or_else(|none| none.reasons, |plan| plan.rejected);
         rejected.iter().find(|rejection| rejection.channel == channel).map(|rejection| rejection.because)
+    }
+
+    /// Whether it admits, as the worker's breaker and the fleet's have it together.
+    pub(crate) fn passage(&self, provider: &str) -> Passage {
+        self.ledger.passage(self.channel(provider), self.now)
     }
 
     /// Starts an attempt of that plan.
@@ -279,7 +289,7 @@ impl World {
         let channel = self.channel(provider);
         let method = Method::of(method);
         let plan = Plan {
-            candidates: vec![Candidate { channel, why: crate::plan::Why::Ranked }],
+            candidates: vec![Candidate { channel, why: Why::Ranked }],
             chain: self.chain(),
             class: MethodClass::of(&method, &blocks),
             deadline: Millis(3_000),

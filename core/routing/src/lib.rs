@@ -32,6 +32,7 @@ pub mod evidence;
 mod fixture;
 pub mod fleet;
 pub mod head;
+pub mod header;
 pub mod ledger;
 pub mod mark;
 pub mod outcome;

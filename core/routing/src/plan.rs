@@ -1,6 +1,6 @@
 //! The plan for one request: who is asked in which order, how often, and for how long.
 //!
-//! Duty: candidates, then the strategy's order, then tiers, trials and exploring; attempts and deadlines by method.
+//! Duty: candidates, then the strategy's order, then tiers, trials and exploring, then last resorts; attempts and deadlines by method.
 //! Invariant: at most [`MOST_CANDIDATES`] candidates, all distinct, all of the target's chain; a request that must not be sent twice gets
 //! [`Attempts::Once`].
 //! Leaves to others: sending, judging ([`crate::outcome`]), remembering ([`crate::ledger`]).
@@ -68,7 +68,7 @@ pub enum Why {
     Trial,
     /// In front because nobody asked it for a while.
     Explored,
-    /// Its breaker is open, as everyone's is: somebody has to try.
+    /// Not admitted by its breaker, and all the same better than an error: everyone's is open, or the others have failed the call.
     LastResort,
 }
 
@@ -87,7 +87,7 @@ pub enum SelectionReason {
     Explored,
     /// Nobody fits; it is the least bad.
     Degraded,
-    /// Every breaker is open.
+    /// Its breaker is open, and nobody else is left.
     LastResort,
 }
 
@@ -132,6 +132,24 @@ pub struct Plan {
     pub rejected: Vec<Rejection>,
     /// The catalog it was made with, as the ledger counts them.
     pub(crate) era: u32,
+}
+
+impl Plan {
+    /// How many candidates their breakers admit; those that follow are last resorts.
+    #[must_use]
+    pub fn admitted(&self) -> usize {
+        self.candidates.iter().filter(|candidate| candidate.why != Why::LastResort).count()
+    }
+
+    /// Why this channel was asked: as the first one, or as a last resort.
+    #[must_use]
+    pub fn reason_for(&self, channel: ChannelIdx) -> SelectionReason {
+        let candidate = self.candidates.iter().find(|candidate| candidate.channel == channel);
+        match candidate.map(|candidate| candidate.why) {
+            Some(Why::LastResort) => SelectionReason::LastResort,
+            Some(Why::Ranked | Why::RateLimited | Why::HalfOpen | Why::Trial | Why::Explored) | None => self.reason,
+        }
+    }
 }
 
 /// No channel may be asked now.
@@ -261,16 +279,23 @@ impl Planner<'_> {
             rows.push(row);
             return Ok(self.finish(ledger, rows, turned, self.deadline, Some(Why::LastResort)));
         }
+        let admitted = rows.len();
+        screening.add_last_resorts(rows, &mut turned);
         if self.lead.is_none() {
             ledger.renew(self.desk.chain, self.desk.class, self.question.now);
         }
-        let per_try = self.per_try(ledger, rows);
-        self.weigh(ledger, rows, per_try);
-        self.rank(ledger, rows, turned.degraded.is_some());
-        let front = match self.lead {
-            Some(lead) => follow(rows, lead, turned.degraded.is_some(), self.question.target.provider),
-            None => self.put_in_front(ledger, rows, turned.degraded.is_some()),
-        };
+        let per_try = self.per_try(ledger, rows, admitted);
+        let degraded = turned.degraded.is_some();
+        // Whatever the order of those that are admitted, the last resorts stay behind them.
+        let mut front = None;
+        if let Some(ranked) = rows.get_mut(..admitted) {
+            self.weigh(ledger, ranked, per_try);
+            self.rank(ledger, ranked, degraded);
+            front = match self.lead {
+                Some(lead) => follow(ranked, lead, degraded, self.question.target.provider),
+                None => self.put_in_front(ledger, ranked, degraded),
+            };
+        }
         Ok(self.finish(ledger, rows, turned, per_try, front))
     }
 
@@ -299,16 +324,15 @@ impl Planner<'_> {
         }
     }
 
-    fn per_try(&self, ledger: &Ledger, rows: &[Row]) -> Millis {
-        // With nobody else to ask, cutting an attempt short would help nobody.
-        if rows.len() == 1 {
-            return self.deadline;
+    fn per_try(&self, ledger: &Ledger, rows: &[Row], admitted: usize) -> Millis {
+        let p99 = |row: &Row| ledger.p99(self.desk, usize::from(row.place));
+        match rows {
+            // With nobody else to ask, cutting an attempt short would help nobody.
+            [_] => self.deadline,
+            [only, ..] if admitted == 1 => self.attempts.per_try_before_last_resort(self.deadline, p99(only)),
+            _ if self.attempts != Attempts::Replay => self.attempts.per_try(self.deadline, None),
+            _ => self.attempts.per_try(self.deadline, rows.iter().take(admitted).filter_map(p99).max()),
         }
-        if self.attempts != Attempts::Replay {
-            return self.attempts.per_try(self.deadline, None);
-        }
-        let slowest = rows.iter().filter_map(|row| ledger.p99(self.desk, usize::from(row.place))).max();
-        self.attempts.per_try(self.deadline, slowest)
     }
 
     fn rank(&self, ledger: &mut Ledger, rows: &mut [Row], degraded: bool) {
@@ -410,6 +434,7 @@ const fn why(row: &Row) -> Why {
         Tier::Closed => Why::Ranked,
         Tier::RateLimited => Why::RateLimited,
         Tier::HalfOpen => Why::HalfOpen,
+        Tier::LastResort => Why::LastResort,
     }
 }
 

@@ -102,6 +102,8 @@ pub(crate) enum Tier {
     Closed,
     RateLimited,
     HalfOpen,
+    /// Not admitted: no strategy ranks it.
+    LastResort,
 }
 
 /// One candidate with all the figures that a strategy may weigh.

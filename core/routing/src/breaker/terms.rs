@@ -95,7 +95,7 @@ pub enum Kind {
     Ordinary,
     /// With a permit of a half-open one.
     Trial,
-    /// With a slot of an open one, because every other was open too.
+    /// Not admitted: every other was open too (then it has a slot), or had failed the call.
     LastResort,
 }
 

@@ -1,12 +1,14 @@
 //! An Envoy whose own way to the providers is broken.
 //!
-//! Duty: find Envoys that fail on most of the channels they tried while others are answered there, and set them aside.
-//! Invariant: where only one witness exists nothing is set aside. What an Envoy that is set aside reports is counted; it is no evidence and
-//! opens nothing.
+//! Duty: find Envoys that fail on most of the channels they tried while other Envoys are answered there, and set them aside.
+//! Invariant: the only Envoy that carries traffic is never set aside, nor stays so when it becomes the only one: that would help nobody, and
+//! hide from the tables what its clients suffer. Probes are no witness against an Envoy: they go through one, perhaps that very one, and ask for
+//! less than calls do. Envoys are witnesses against the probes. What an Envoy that is set aside reports is counted; it is no evidence and opens
+//! nothing.
 
 use super::Fleet;
 use super::event::Notice;
-use super::roster::{NodeId, PROBER};
+use super::roster::{Node, NodeId, PROBER, Tried};
 use crate::breaker::{QUICK_FAILURES, RUN_LENGTH};
 use crate::time::Timestamp;
 
@@ -17,7 +19,10 @@ impl Fleet {
     /// Whether an Envoy is set aside, judged anew.
     pub(super) fn judge_egress(&mut self, id: NodeId, now: Timestamp) -> bool {
         let Some(node) = self.roster.nodes.get(&id) else { return false };
-        let aside = if node.set_aside { !self.is_answered_again(id, now) } else { self.fails_alone(id, now) };
+        let aside = match node.set_aside {
+            true => self.has_witness(id, now) && !self.is_answered_again(id, now),
+            false => self.fails_alone(id, now),
+        };
         if aside != node.set_aside {
             self.set_aside(id, aside);
         }
@@ -32,7 +37,7 @@ impl Fleet {
         }
     }
 
-    /// It fails on more than half, and at least two, of the channels it tried lately, and another one was answered there since.
+    /// It fails on more than half, and at least two, of the channels it tried lately, and another Envoy was answered there since.
     fn fails_alone(&self, id: NodeId, now: Timestamp) -> bool {
         let Some(node) = self.roster.nodes.get(&id) else { return false };
         let tried = || node.tried.iter().enumerate().filter(|(_, tried)| tried.is_tried(now));
@@ -50,8 +55,18 @@ impl Fleet {
     }
 
     fn answers_others(&self, id: NodeId, channel: usize, since: Timestamp, now: Timestamp) -> bool {
-        let mut others = self.roster.nodes.iter().filter(|(other, node)| **other != id && !node.set_aside);
-        others.any(|(_, other)| other.tried.get(channel).is_some_and(|tried| tried.succeeds_after(since, now)))
+        let answered = |tried: &Tried| tried.succeeds_after(since, now);
+        self.witnesses(id).any(|other| other.tried.get(channel).is_some_and(answered))
+    }
+
+    /// Whether another Envoy has asked anybody lately.
+    fn has_witness(&self, id: NodeId, now: Timestamp) -> bool {
+        self.witnesses(id).any(|other| other.tried.iter().any(|tried| tried.is_tried(now)))
+    }
+
+    fn witnesses(&self, against: NodeId) -> impl Iterator<Item = &Node> {
+        let others = self.roster.nodes.iter().filter(move |(id, _)| **id != against && **id != PROBER);
+        others.map(|(_, node)| node).filter(|node| !node.set_aside)
     }
 
     /// Most of the channels it tried lately answered it.

@@ -24,7 +24,7 @@ const MOST_UNTAKEN: u64 = 2;
 
 /// Number of a node; the prober's is 0.
 pub(super) type NodeId = u32;
-/// The control plane's own probes: a witness like an Envoy, but not one that carries traffic.
+/// The control plane's own probes: like an Envoy, but one that carries no traffic, and no witness against those that do.
 pub(super) const PROBER: NodeId = 0;
 
 /// One stream.

@@ -8,7 +8,7 @@ use super::Ledger;
 use super::adopt::Origins;
 use crate::candidate::Because;
 use crate::catalog::ChainIdx;
-use crate::plan::{NoChannel, Plan, Why};
+use crate::plan::{Candidate, NoChannel, Plan, Why};
 use crate::report::{ChainCounts, ChainTally, Selection, Stage};
 
 /// A request that has started and not ended.
@@ -35,9 +35,12 @@ impl Ledger {
     }
 
     /// Another attempt follows one that failed.
-    pub fn failed_over(&mut self, plan: &Plan) {
+    pub fn failed_over(&mut self, candidate: &Candidate, plan: &Plan) {
         if let Some(counts) = self.counts(plan.chain, plan.era) {
             counts.select(Selection::Failover);
+            if candidate.why == Why::LastResort {
+                counts.select(Selection::LastResort);
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 use super::{Begun, Ledger};
 use crate::breaker::{Kind, State};
 use crate::catalog::{ChainIdx, ChannelIdx};
-use crate::plan::{Candidate, Plan};
+use crate::plan::{Candidate, Plan, Why};
 use crate::time::Timestamp;
 
 impl Ledger {
@@ -17,12 +17,13 @@ impl Ledger {
         self.best_head(chain, now)
     }
 
-    /// Which of these candidates of the plan has the highest head, by its place in the list. With nothing known, the first.
+    /// Which of these candidates of the plan has the highest head, by its place in the list. With nothing known, the first; never a last resort, which is
+    /// not asked to confirm what was answered.
     #[must_use]
     pub fn highest_head_for(&self, plan: &Plan, candidates: &[Candidate], now: Timestamp) -> Option<usize> {
         let there = |(place, candidate): (usize, &Candidate)| {
             let (channel, chain) = self.now(plan, candidate.channel)?;
-            Some((place, Candidate { channel, ..*candidate }, chain))
+            (candidate.why != Why::LastResort).then_some((place, Candidate { channel, ..*candidate }, chain))
         };
         let here: Vec<_> = candidates.iter().enumerate().filter_map(there).collect();
         let chain = here.first().map(|(.., chain)| *chain)?;

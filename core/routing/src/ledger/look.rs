@@ -196,6 +196,10 @@ impl Ledger {
         self.accounts.get(channel.index()).map_or(Admission::Trial, |account| account.breaker.last_resort(now))
     }
 
+    pub(crate) fn may_come_last(&self, channel: ChannelIdx, now: Timestamp) -> bool {
+        self.accounts.get(channel.index()).is_none_or(|account| account.breaker.may_come_last(now))
+    }
+
     pub(crate) fn take_last_resort(&mut self, channel: ChannelIdx, now: Timestamp) -> bool {
         self.accounts.get_mut(channel.index()).is_some_and(|account| account.breaker.take_last_resort(now))
     }

@@ -61,8 +61,12 @@ impl Ledger {
         };
         let signal = end.verdict.signal();
         let transition = account.breaker.record(signal, &attempt, end.now);
-        if signal == Signal::Success && end.begun.kind == Kind::LastResort {
-            account.lift(report, alone, end.now);
+        if end.begun.kind == Kind::LastResort {
+            match signal {
+                Signal::Success => account.lift(report, alone, end.now),
+                Signal::Ignore if end.verdict.row == Row::TimedOut => account.breaker.last_resort_was_silent(end.now),
+                Signal::Ignore | Signal::Failure(_) => {}
+            }
         }
         transition
     }

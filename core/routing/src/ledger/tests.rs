@@ -140,7 +140,7 @@ fn profiles_share_breakers_marks_and_heads_but_not_evidence() {
     world.silence("a");
     world.attempt_showing("b", "eth_blockNumber", &DONE, Some(5));
     world.asked("/rpc/profile/paid/ethereum");
-    assert_eq!(world.order("eth_blockNumber", LATEST), "b");
+    assert_eq!(world.order("eth_blockNumber", LATEST), "b (a)");
     assert_eq!(world.ledger.best_head(world.chain(), world.now), Some(5));
     let desk = |world: &World| super::Desk {
         chain: world.chain(),
@@ -210,8 +210,8 @@ fn a_trials_permit_comes_back_whatever_it_brought() {
         let plan = world.plan("eth_call", LATEST).unwrap();
         assert_eq!((world.names(&plan.candidates).as_str(), plan.candidates[0].why), ("a b", Why::Trial));
         let begun = world.begin(&plan, 0);
-        // While it runs, nobody else tries.
-        assert_eq!(world.order("eth_call", LATEST), "b");
+        // While it runs, nobody else tries, unless all is lost.
+        assert_eq!(world.order("eth_call", LATEST), "b (a)");
         let abandoned = Verdict { success: false, blame: crate::outcome::Blame::Ignored, ..DONE };
         world.ledger.settle(&world.end(begun, &method, &LATEST, &abandoned));
     }

@@ -70,6 +70,19 @@ impl Attempts {
             }
         }
     }
+
+    /// How long the only channel that is admitted may take when last resorts stand behind it. These are most likely dead, so an answer that is
+    /// only late is not given up for them: what is known to be slow is not cut, nor what says little about itself.
+    #[must_use]
+    pub fn per_try_before_last_resort(self, deadline: Millis, p99: Option<Micros>) -> Millis {
+        match self {
+            Self::Once | Self::Heavy => deadline,
+            Self::Replay => {
+                let least = Millis(deadline.0.saturating_mul(70) / 100);
+                p99.map_or(least, |p99| Millis(p99.0.saturating_mul(3) / 1_000).clamp(least, deadline))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -120,5 +133,20 @@ mod tests {
         check(Attempts::Replay, 1_000, Some(20), 300);
         check(Attempts::Heavy, 5_000, Some(20), 2_250);
         check(Attempts::Once, 5_000, Some(20), 5_000);
+    }
+
+    #[test]
+    fn before_a_last_resort_only_what_is_known_to_be_quick_is_cut_short() {
+        #[track_caller]
+        fn check(attempts: Attempts, p99_ms: Option<u64>, per_try: u64) {
+            let p99 = p99_ms.map(|ms| Millis(ms).as_micros());
+            assert_eq!(attempts.per_try_before_last_resort(Millis(5_000), p99), Millis(per_try));
+        }
+        check(Attempts::Replay, Some(20), 3_500);
+        check(Attempts::Replay, None, 3_500);
+        check(Attempts::Replay, Some(1_500), 4_500);
+        check(Attempts::Replay, Some(4_000), 5_000);
+        check(Attempts::Heavy, Some(20), 5_000);
+        check(Attempts::Once, Some(20), 5_000);
     }
 }

@@ -8,6 +8,7 @@ use crate::fixture::{DONE, LATEST, World, failed, marked, spec, with_sockets};
 use crate::ledger::End;
 use crate::outcome::Mark;
 
+mod last_resorts;
 mod transports;
 
 const ELEVEN: [&str; 11] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"];
@@ -109,7 +110,7 @@ fn a_pinned_provider_is_asked_alone_unless_failover_is_allowed() {
     assert_eq!(world.order("eth_call", LATEST), "b a c");
     world.silence("b");
     let plan = world.plan("eth_call", LATEST).unwrap();
-    assert_eq!((world.names(&plan.candidates).as_str(), plan.reason), ("a c", SelectionReason::Strategy));
+    assert_eq!((world.names(&plan.candidates).as_str(), plan.reason), ("a c (b)", SelectionReason::Strategy));
 }
 
 #[test]
@@ -151,7 +152,7 @@ fn when_every_breaker_is_open_one_call_in_a_while_goes_all_the_same() {
     let method = Method::of("eth_call");
     world.ledger.settle(&world.end(begun, &method, &LATEST, &DONE));
     assert_eq!(world.ledger.breaker_state(world.channel("a"), world.now), State::HalfOpen);
-    assert_eq!(world.order("eth_call", LATEST), "a");
+    assert_eq!(world.order("eth_call", LATEST), "a (b)");
 }
 
 #[test]

@@ -85,6 +85,12 @@ fn through_an_hour_of_faults_nobody_asks_whom_he_knows_to_be_out() {
     let Rules { served, unserved, openings, trials, .. } = mesh.rules;
     assert!(served > 60_000 && openings > 50 && trials > 50, "{served} calls, {openings} openings, {trials} trials");
     assert_eq!(unserved, 0);
+    let attempts: u64 = mesh.asked.iter().sum();
+    assert!(
+        attempts * 10 <= served * 12,
+        "{attempts} attempts for {served} calls, {} last resorts",
+        mesh.rules.last_resorts
+    );
 }
 
 #[test]
@@ -143,6 +149,20 @@ fn a_blip_that_hits_everybody_ends_when_they_are_back() {
     let unserved = mesh.rules.unserved;
     mesh.run(Millis(10_000));
     assert_eq!(mesh.rules.unserved - unserved, 0, "everybody is back");
+}
+
+#[test]
+fn who_has_healed_and_is_still_open_answers_when_all_others_die_at_once() {
+    for seed in 0..8 {
+        let mut mesh = Mesh::of(WORKERS, MEANS_MS, "fastest", seed);
+        mesh.run(Millis(30_000));
+        mesh.set(0, Doing::Dead);
+        mesh.run(Millis(3_000));
+        mesh.set(0, Doing::Well);
+        (1..PROVIDERS.len()).for_each(|place| mesh.set(place, Doing::Dead));
+        mesh.run(Millis(30_000));
+        assert_eq!(mesh.rules.unserved, 0, "seed {seed}");
+    }
 }
 
 #[test]

@@ -36,6 +36,8 @@ struct Model {
     /// When permits were taken and not given back.
     permits: Vec<u64>,
     last_permit: u64,
+    /// When a last resort failed, and none has succeeded since.
+    failed_last_resort: Option<u64>,
 }
 
 impl Model {
@@ -129,7 +131,13 @@ impl Model {
 
     /// Records, and says how long it opens before jitter, if it does.
     fn record(&mut self, signal: Signal, attempt: Attempt, now: u64) -> Option<(u64, Category)> {
+        match signal {
+            Signal::Success if attempt.kind == Kind::LastResort => self.failed_last_resort = None,
+            Signal::Failure(_) if attempt.kind == Kind::LastResort => self.failed_last_resort = Some(now),
+            Signal::Success | Signal::Failure(_) | Signal::Ignore => {}
+        }
         match self.phase {
+            Phase::Closed if attempt.kind == Kind::LastResort && matches!(signal, Signal::Failure(_)) => None,
             Phase::Closed => {
                 self.ends.push((signal, attempt, now));
                 let Signal::Failure(category) = signal else {
@@ -168,7 +176,15 @@ impl Model {
     }
 
     const fn new() -> Self {
-        Self { phase: Phase::Closed, ends: Vec::new(), opens: 0, closed_at: None, permits: Vec::new(), last_permit: 0 }
+        Self {
+            phase: Phase::Closed,
+            ends: Vec::new(),
+            opens: 0,
+            closed_at: None,
+            permits: Vec::new(),
+            last_permit: 0,
+            failed_last_resort: None,
+        }
     }
 }
 
@@ -211,7 +227,10 @@ fn begin(breaker: &mut Breaker, model: &mut Model, method: u16, now: u64) -> Opt
         }
         Admission::Rejected { until } => {
             assert!(until > time);
-            if !breaker.take_last_resort(time) {
+            let rested = model.failed_last_resort.is_none_or(|failed| now - failed >= 250);
+            assert_eq!(breaker.may_come_last(time), rested);
+            // With a slot where nobody else is left, without one where all others have failed the call.
+            if !rested && !breaker.take_last_resort(time) {
                 return None;
             }
             Kind::LastResort

@@ -62,6 +62,44 @@ fn one_envoy_alone_is_never_set_aside() {
 }
 
 #[test]
+fn probes_are_no_witness_against_the_only_envoy() {
+    let mut world = World::of(&["p0", "p1", "p2"]);
+    let worker = world.join(1, "a");
+    world.says(worker, &BOTH_GOOD);
+    // Providers that flap: each probe comes at a good moment.
+    for _ in 0..20 {
+        world.later(500);
+        world.says(worker, &BOTH_SILENT);
+        for provider in ["p0", "p1", "p2"] {
+            world.found(provider, Found::Head(5));
+        }
+    }
+    assert!(!world.notices.iter().any(|notice| matches!(notice, Notice::SetAside { .. })), "{:?}", world.notices);
+    assert!(!world.tables(worker).iter().any(|table| table.set_aside));
+    assert!(world.notices.iter().any(|notice| matches!(notice, Notice::BreakerOpened { .. })), "its failures are real");
+}
+
+#[test]
+fn who_becomes_the_only_one_counts_again() {
+    let mut world = World::of(&["p0", "p1", "p2"]);
+    let (broken, sound) = (world.join(1, "a"), world.join(2, "b"));
+    for _ in 0..3 {
+        world.says(sound, &BOTH_GOOD);
+        world.says(broken, &BOTH_SILENT);
+        world.later(1_000);
+    }
+    assert!(world.tables(broken).last().unwrap().set_aside);
+    world.event(Event::Left(sound));
+    for _ in 0..11 {
+        world.later(1_000);
+        world.says(broken, &BOTH_SILENT);
+    }
+    assert!(world.notices.contains(&Notice::Returned { node: "a".into() }));
+    assert!(!world.tables(broken).last().unwrap().set_aside);
+    assert_ne!((world.breaker("p0"), world.breaker("p1")), ("closed", "closed"));
+}
+
+#[test]
 fn when_providers_die_for_all_nobody_is_set_aside() {
     let mut world = World::of(&["p0", "p1", "p2"]);
     let (one, other) = (world.join(1, "a"), world.join(2, "b"));

@@ -139,7 +139,7 @@ fn requests_and_failovers_count_where_their_chain_is_now_or_under_its_name() {
     };
     reload(&mut world, &["a", "b"], "2", base);
     world.ledger.ended(&one, Stage::Answered);
-    world.ledger.failed_over(&plan);
+    world.ledger.failed_over(&plan.candidates[1], &plan);
     let only_base = |spec: &mut CatalogSpec| {
         base(spec);
         spec.profiles[0].chains.truncate(1);

@@ -10,7 +10,7 @@ use crate::breaker::{Category, State};
 use crate::candidate::Because;
 use crate::catalog::ChainIdx;
 use crate::fixture::{DONE, LATEST, World, at, failed, number, range};
-use crate::ledger::{Desk, PATIENCE};
+use crate::ledger::{Desk, PATIENCE, Passage};
 use crate::outcome::{Blame, Mark, Row, Verdict};
 use crate::plan::Why;
 use crate::report::{Lesson, Limit, SeenHead, Shown};
@@ -79,12 +79,12 @@ impl World {
 fn what_the_fleet_opened_is_left_alone() {
     let mut world = World::of(&["a", "b"]);
     world.told(&saying(0, &[view("a", open(5_000))]));
-    assert_eq!((world.calls().as_str(), world.state("a")), ("b", "open"));
-    assert_eq!(world.reason("a", "eth_call", LATEST), Some(Because::BreakerOpen { wait: Millis(5_000) }));
-    // The deadline has passed, and nobody has said what follows: no stampede.
+    assert_eq!((world.calls().as_str(), world.state("a")), ("b (a)", "open"));
+    assert_eq!(world.passage("a"), Passage::Rejected { until: world.now.plus(Millis(5_000)) });
+    // The deadline has passed, and nobody has said what follows: no stampede, but for calls that are lost anyway.
     world.later_in_company(5_000);
-    assert_eq!(world.calls(), "b");
-    assert_eq!(world.reason("a", "eth_call", LATEST), Some(Because::NoTrial));
+    assert_eq!(world.calls(), "b (a)");
+    assert_eq!(world.passage("a"), Passage::NoLease);
     world.told(&saying(0, &[view("a", BreakerView::Closed)]));
     assert_eq!((world.calls().as_str(), world.state("a")), ("a b", "closed"));
 }
@@ -105,18 +105,18 @@ fn a_trial_needs_a_lease_and_spends_it() {
     let mut world = World::of(&["a", "b"]);
     let half_open = saying(0, &[view("a", BreakerView::HalfOpen)]);
     world.told(&half_open);
-    assert_eq!((world.calls().as_str(), world.state("a")), ("b", "half-open"));
-    assert_eq!(world.reason("a", "eth_call", LATEST), Some(Because::NoTrial));
+    assert_eq!((world.calls().as_str(), world.state("a")), ("b (a)", "half-open"));
+    assert_eq!(world.passage("a"), Passage::NoLease);
     world.told(&Table { leases: vec![trial("a", 1, 2_000)], ..half_open });
     // Not a write, which could not be asked of another.
     assert_eq!(world.order("eth_sendRawTransaction", LATEST), "b a");
     let plan = world.plan("eth_call", LATEST).unwrap();
     assert_eq!((world.names(&plan.candidates).as_str(), plan.candidates[0].why), ("a b", Why::Trial));
-    assert_eq!(world.calls(), "b", "one plan has it in front, no other has");
+    assert_eq!(world.calls(), "b (a)", "one plan has it in front, no other has");
     assert!(world.ledger.admits(&plan, &plan.candidates[0], world.now));
     let begun = world.begin(&plan, 0);
     assert!(!world.ledger.admits(&plan, &plan.candidates[0], world.now));
-    assert_eq!(world.later(500).calls(), "b");
+    assert_eq!(world.later(500).calls(), "b (a)");
     let method = Method::of("eth_call");
     let end = world.end(begun, &method, &LATEST, &DONE);
     world.ledger.settle(&end);
@@ -129,15 +129,15 @@ fn a_lease_ends_and_belongs_to_one_opening() {
     let mut world = World::of(&["a", "b"]);
     let half_open = saying(0, &[view("a", BreakerView::HalfOpen)]);
     world.told(&Table { leases: vec![trial("a", 2, 2_000)], ..half_open.clone() });
-    assert_eq!(world.calls(), "b", "another opening's");
+    assert_eq!(world.calls(), "b (a)", "another opening's");
     world.told(&Table { leases: vec![trial("a", 1, 300)], ..half_open.clone() });
-    assert_eq!(world.later_in_company(400).calls(), "b", "it has ended");
+    assert_eq!(world.later_in_company(400).calls(), "b (a)", "it has ended");
     world.told(&Table { leases: vec![trial("a", 1, 300)], ..half_open });
     world.told(&Table {
         channels: vec![ChannelView { opening: 2, ..view("a", BreakerView::HalfOpen) }],
         ..Table::default()
     });
-    assert_eq!(world.calls(), "b", "the next opening takes the leases of the one before");
+    assert_eq!(world.calls(), "b (a)", "the next opening takes the leases of the one before");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_trial_that_no_attempt_began_goes_to_another_plan() {
     let half_open = saying(0, &[view("a", BreakerView::HalfOpen)]);
     world.told(&Table { leases: vec![trial("a", 1, 2_000)], ..half_open });
     assert_eq!(world.calls(), "a b");
-    assert_eq!(world.later(249).calls(), "b");
+    assert_eq!(world.later(249).calls(), "b (a)");
     assert_eq!(world.later(1).calls(), "a b");
 }
 
@@ -156,17 +156,17 @@ fn a_breaker_that_the_fleet_does_not_share_keeps_its_own_schedule() {
     world.silence("a");
     let covers = world.reported();
     world.told(&saying(covers, &[view("a", BreakerView::Closed)]));
-    assert_eq!((world.calls().as_str(), world.state("a")), ("b", "open"));
+    assert_eq!((world.calls().as_str(), world.state("a")), ("b (a)", "open"));
 }
 
 #[test]
 fn where_the_fleet_governs_the_local_breaker_starts_anew_once_its_failures_are_known() {
-    for (covered, after) in [(true, "a b"), (false, "b")] {
+    for (covered, after) in [(true, "a b"), (false, "b (a)")] {
         let mut world = World::of(&["a", "b"]);
         world.silence("a");
         let covers = if covered { world.reported() } else { 0 };
         world.told(&saying(covers, &[view("a", open(300))]));
-        assert_eq!(world.calls(), "b");
+        assert_eq!(world.calls(), "b (a)");
         // Forgotten by the fleet: what is left is the worker's own.
         world.told(&Table { full: true, covers, ..Table::default() });
         assert_eq!(world.calls(), after, "covered: {covered}");
@@ -175,7 +175,7 @@ fn where_the_fleet_governs_the_local_breaker_starts_anew_once_its_failures_are_k
 
 #[test]
 fn the_fleets_closing_closes_here_unless_this_envoy_is_set_aside() {
-    for (set_aside, after) in [(false, "a b"), (true, "b")] {
+    for (set_aside, after) in [(false, "a b"), (true, "b (a)")] {
         let mut world = World::of(&["a", "b"]);
         let table = |views: &[ChannelView]| Table { set_aside, ..saying(0, views) };
         world.told(&table(&[view("a", BreakerView::HalfOpen)]));
@@ -191,9 +191,9 @@ fn an_envoy_that_is_set_aside_keeps_its_own_breakers_and_heeds_the_fleets() {
     world.silence("a");
     let covers = world.reported();
     world.told(&Table { set_aside: true, ..saying(covers, &[view("a", open(100)), view("b", open(100))]) });
-    assert_eq!(world.calls(), "c");
+    assert_eq!(world.calls(), "c (b) (a)");
     world.told(&Table { full: true, set_aside: true, covers, ..Table::default() });
-    assert_eq!(world.calls(), "b c");
+    assert_eq!(world.calls(), "b c (a)");
 }
 
 #[test]

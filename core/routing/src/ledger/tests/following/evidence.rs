@@ -115,7 +115,7 @@ fn without_tables_a_worker_goes_by_itself_and_back_with_the_next() {
     // The deadline stands, here and now; what was half-open gets one trial of this worker's own.
     assert_eq!(world.ledger.breaker_state(world.channel("a"), now), State::Open { until: now.plus(Millis(8_000)) });
     let plan = world.plan("eth_call", LATEST).unwrap();
-    assert_eq!(world.names(&plan.candidates), "b");
+    assert_eq!(world.names(&plan.candidates), "b (a)");
     assert_eq!(plan.candidates[0].why, Why::HalfOpen);
     world.begin(&plan, 0);
     let plan = world.plan("eth_call", LATEST).unwrap();
@@ -125,7 +125,7 @@ fn without_tables_a_worker_goes_by_itself_and_back_with_the_next() {
     world.attempt("a", "eth_call", &DONE);
     assert_eq!(world.state("a"), "closed");
     world.told(&saying(0, &[view("a", open(10_000)), view("b", BreakerView::Closed)]));
-    assert_eq!(world.calls(), "b");
+    assert_eq!(world.calls(), "b (a)");
 }
 
 #[test]

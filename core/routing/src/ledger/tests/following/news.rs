@@ -46,9 +46,9 @@ fn a_full_table_forgets_what_it_does_not_name() {
     let lesson = Lesson { channel: id("c"), limit: Limit::Class(class("eth_call")), left: Millis(60_000) };
     let barred = ChannelView { barred: Some(Barred::WrongChain), ..view("b", BreakerView::Closed) };
     world.told(&Table { lessons: vec![lesson], ..saying(0, &[view("a", open(60_000)), barred]) });
-    assert_eq!(world.calls(), "c", "as nobody else");
+    assert_eq!(world.calls(), "c (a)", "as nobody else");
     world.told(&Table::default());
-    assert_eq!(world.calls(), "c", "a delta forgets nothing");
+    assert_eq!(world.calls(), "c (a)", "a delta forgets nothing");
     world.told(&Table { full: true, ..Table::default() });
     assert_eq!(world.calls(), "a b c");
 }
