@@ -57,7 +57,7 @@ pub fn of_call(exchange: &Exchange, answered: bool, now: Moment) -> Decision {
         chain: catalog.chain(exchange.plan.chain).map_or("", |chain| chain.id()).into(),
         class: exchange.ask.class,
         strategy: exchange.plan.strategy.name().into(),
-        reason: exchange.plan.reason.name().into(),
+        reason: exchange.selection_reason().name().into(),
         candidates: u32::try_from(exchange.plan.candidates.len()).unwrap_or(u32::MAX),
         attempts: attempts
             .map(|attempt| (channel(attempt.channel).into(), attempt.outcome().into(), attempt.latency))
@@ -78,7 +78,7 @@ pub fn of_batch(batch: &Batch, answered: bool, now: Moment) -> Option<Decision> 
         chain: catalog.chain(batch.target.chain).map_or("", |chain| chain.id()).into(),
         class: MethodClass::BATCH,
         strategy: last.plan.strategy.name().into(),
-        reason: last.plan.reason.name().into(),
+        reason: last.plan.reason_for(last.channel).name().into(),
         candidates: u32::try_from(last.plan.candidates.len()).unwrap_or(u32::MAX),
         attempts: vec![(
             catalog.channel(last.channel).map_or("", Channel::id).into(),

@@ -96,7 +96,7 @@ impl<H: Host> Down<H> {
     pub fn request_headers(&mut self, end: bool) -> Flow {
         let catalog = self.worker.borrow().catalog();
         let Some(catalog) = catalog else { return Flow::Continue };
-        let client = Client::read(self.host.request_headers());
+        let client = Client::read(&self.host);
         if !client.is_post() || !client.is_ours(&catalog) {
             return Flow::Continue;
         }
@@ -351,7 +351,8 @@ impl<H: Host> Down<H> {
 
     fn fail(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Flow {
         let failure = exchange.borrow().failed(self.host.now());
-        if !exchange.borrow().ask.target.probe {
+        // What the client believes is an answer, also when nobody confirmed it.
+        if !exchange.borrow().ask.target.probe && !failure.is_result {
             let mut worker = self.worker.borrow_mut();
             let stats = worker.stats();
             stats.count(if failure.indeterminate { Counter::Indeterminate } else { Counter::Exhausted });
@@ -423,7 +424,7 @@ impl<H: Host> Down<H> {
 fn copies(catalog: &Catalog, exchange: &Exchange) -> usize {
     let profile = catalog.profile(exchange.ask.target.profile);
     let broadcast = profile.map_or(1, |profile| profile.broadcast() as usize);
-    let whole = exchange.plan.candidates.len();
+    let whole = exchange.plan.admitted();
     if Method::of(&exchange.ask.method).safety() == Safety::Broadcast { broadcast.min(whole) } else { 1 }
 }
 

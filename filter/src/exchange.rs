@@ -19,7 +19,7 @@ use lasso_routing::Catalog;
 use lasso_routing::catalog::{Channel, ChannelIdx};
 use lasso_routing::ledger::{End, Ledger};
 use lasso_routing::outcome::{Blame, Failure, Next, Row, Verdict};
-use lasso_routing::plan::{Attempts, Plan};
+use lasso_routing::plan::{Attempts, Plan, SelectionReason};
 use lasso_routing::report::Ending;
 use lasso_routing::time::{Micros, Millis, Timestamp};
 
@@ -160,10 +160,10 @@ impl Exchange {
 
     /// Starts the next attempt. `None` when no candidate is left.
     pub fn begin(&mut self, worker: &mut Worker, now: Moment) -> Option<ChannelIdx> {
-        let candidate = self.plan.candidates.get(self.next)?;
+        let candidate = *self.plan.candidates.get(self.next)?;
         let channel = candidate.channel;
         let probe = self.ask.target.probe;
-        let begun = (!probe).then(|| worker.ledger().begin(candidate, &self.plan, now.at));
+        let begun = (!probe).then(|| worker.ledger().begin(&candidate, &self.plan, now.at));
         self.next += 1;
         self.attempts.push(Attempt {
             channel,
@@ -178,7 +178,7 @@ impl Exchange {
         }
         if self.attempts.len() > 1 {
             worker.stats().count(Counter::Failovers);
-            worker.ledger().failed_over(&self.plan);
+            worker.ledger().failed_over(&candidate, &self.plan);
         }
         Some(channel)
     }
@@ -193,6 +193,13 @@ impl Exchange {
     /// Every attempt that was made for it.
     pub fn all_attempts(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
         self.attempts.iter().chain(&self.copies)
+    }
+
+    /// Why the channel of the last attempt was asked.
+    #[must_use]
+    pub fn selection_reason(&self) -> SelectionReason {
+        let last = self.all_attempts().next_back();
+        last.map_or(self.plan.reason, |attempt| self.plan.reason_for(attempt.channel))
     }
 
     /// The channel of the last attempt.
@@ -263,6 +270,7 @@ impl Exchange {
 
     fn another(&mut self, ledger: &Ledger, now: Timestamp) -> Step {
         ledger.put_shut_last(&mut self.plan, self.next, now);
+        self.put_silent_last();
         if self.may_continue() { Step::Retry } else { Step::GiveUp }
     }
 
@@ -273,9 +281,8 @@ impl Exchange {
             return Step::Release;
         }
         let rest = self.plan.candidates.get(self.next..).unwrap_or_default();
-        if let Some(best) = ledger.highest_head_for(&self.plan, rest, now) {
-            self.plan.candidates.swap(self.next, self.next + best);
-        }
+        let Some(best) = ledger.highest_head_for(&self.plan, rest, now) else { return Step::Release };
+        self.plan.candidates.swap(self.next, self.next + best);
         self.plan.candidates.truncate(self.next + 1);
         Step::Retry
     }
@@ -288,6 +295,17 @@ impl Exchange {
         self.plan
             .candidates
             .extend(rest.into_iter().filter(|candidate| chain.provider_of(candidate.channel) != failed));
+    }
+
+    /// A provider that is silent is most likely so on its other transport too. Silence leaves few attempts: all others, also those that are not admitted, are
+    /// worth more.
+    fn put_silent_last(&mut self) {
+        let Some(chain) = self.catalog.chain(self.plan.chain) else { return };
+        let is_silent = |attempt: &&Attempt| attempt.verdict.is_some_and(|verdict| verdict.row == Row::TimedOut);
+        let silent = || self.attempts.iter().filter(is_silent).map(|attempt| chain.provider_of(attempt.channel));
+        if let Some(rest) = self.plan.candidates.get_mut(self.next..) {
+            rest.sort_by_key(|candidate| silent().any(|provider| provider == chain.provider_of(candidate.channel)));
+        }
     }
 
     /// What the client is told when no attempt gave an answer.

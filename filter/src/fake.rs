@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use lasso_routing::time::{Micros, Timestamp};
+use lasso_routing::table::{BreakerView, ChannelView, Table};
+use lasso_routing::time::{Micros, Millis, Timestamp};
 use serde_json::json;
 
-use crate::host::{Dispatch, Headers, Host, Moment};
+use crate::host::{Dispatch, Host, Moment};
 use crate::worker::Worker;
 
 /// One answer from the filter.
@@ -94,8 +95,8 @@ impl Host for FakeEnvoy {
         1_767_225_600_000 + self.0.micros.get() / 1_000
     }
 
-    fn request_headers(&self) -> Headers {
-        self.0.request.borrow().iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    fn each_request_header(&self, see: &mut dyn FnMut(&str, &[u8])) {
+        self.0.request.borrow().iter().for_each(|(name, value)| see(name, value));
     }
 
     fn set_request_header(&self, name: &str, value: Option<&str>) {
@@ -178,6 +179,27 @@ pub(crate) fn worker_with(change: &dyn Fn(&mut serde_json::Value)) -> Rc<RefCell
     let mut worker = Worker::new(7);
     worker.configure(&catalog_with(change), Timestamp::from_millis(1_000_000)).expect("configured");
     Rc::new(RefCell::new(worker))
+}
+
+/// A table says that the breakers of these providers are open for ten seconds more.
+pub(crate) fn opened(worker: &Rc<RefCell<Worker>>, providers: &[&str]) {
+    let open = BreakerView::Open { left: Some(Millis(10_000)) };
+    told(worker, providers.iter().map(|name| view(&format!("ethereum/{name}/http"), open)).collect());
+}
+
+/// A table says that the provider's ws channel has a live socket.
+pub(crate) fn connected(worker: &Rc<RefCell<Worker>>, provider: &str) {
+    let closed = view(&format!("ethereum/{provider}/ws"), BreakerView::Closed);
+    told(worker, vec![ChannelView { connected: true, ..closed }]);
+}
+
+fn view(channel: &str, breaker: BreakerView) -> ChannelView {
+    ChannelView { channel: channel.into(), breaker, opening: 1, limited: None, barred: None, connected: false }
+}
+
+fn told(worker: &Rc<RefCell<Worker>>, channels: Vec<ChannelView>) {
+    let table = Table { channels, ..Table::default() };
+    worker.borrow_mut().ledger().follow_table(&table, Timestamp::from_millis(1_000_000));
 }
 
 /// That worker's catalog with a change, as a plugin configuration.

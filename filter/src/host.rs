@@ -6,9 +6,6 @@
 
 use lasso_routing::time::{Micros, Timestamp};
 
-/// Header names and values as they came; values are bytes because clients send what they like.
-pub type Headers = Vec<(String, Vec<u8>)>;
-
 /// One reading of the monotonic clock, in the two resolutions we use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
@@ -45,8 +42,8 @@ pub trait Host {
     fn now(&self) -> Moment;
     /// The wall clock, for people who read logs: milliseconds since 1970.
     fn wall_ms(&self) -> u64;
-    /// The whole request header map: one call is cheaper than two reads by name.
-    fn request_headers(&self) -> Headers;
+    /// Shows the whole request header map, for reading it once is cheaper than two reads by name. Values are bytes because clients send what they like.
+    fn each_request_header(&self, see: &mut dyn FnMut(&str, &[u8]));
     /// Replaces or adds a request header; `None` removes it.
     fn set_request_header(&self, name: &str, value: Option<&str>);
     /// The first `size` bytes of the buffered request body.

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lasso_routing::Catalog;
 use lasso_routing::ledger::Ledger;
-use lasso_routing::plan::Plan;
+use lasso_routing::plan::{Candidate, Plan, Why};
 use lasso_routing::target::Meta;
 use serde::Serialize;
 
@@ -33,7 +33,9 @@ struct Facts<'a> {
     strategy: &'static str,
     chain_id: u64,
     transport: &'static str,
-    candidate_providers: Vec<&'a str>,
+    candidate_providers: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    last_resorts: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     selected_provider: Option<Selected<'a>>,
     selection_reason: &'static str,
@@ -71,11 +73,12 @@ fn facts<'a>(exchange: &'a Exchange, ledger: &Ledger, now: Moment) -> Facts<'a> 
         chain_id: chain.map_or(0, |chain| chain.chain_id()),
         transport: channel.map_or("http", |channel| channel.transport().name()),
         candidate_providers: candidates(&exchange.catalog, &exchange.plan),
+        last_resorts: last_resorts(&exchange.catalog, &exchange.plan),
         selected_provider: last
             .and_then(|attempt| provider(attempt.channel))
             .zip(channel)
             .map(|(id, channel)| Selected { id, protocol: channel.transport().name() }),
-        selection_reason: exchange.plan.reason.name(),
+        selection_reason: exchange.selection_reason().name(),
         selection_latency_us: exchange.selection.0,
         upstream_latency_ms: last.map(|attempt| millis(attempt.latency.0)),
         end_to_end_latency_ms: millis(end_to_end),
@@ -86,14 +89,21 @@ fn facts<'a>(exchange: &'a Exchange, ledger: &Ledger, now: Moment) -> Facts<'a> 
     }
 }
 
-/// Providers that may be asked, first to last.
-pub(crate) fn candidates<'c>(catalog: &'c Catalog, plan: &Plan) -> Vec<&'c str> {
-    let Some(chain) = catalog.chain(plan.chain) else { return Vec::new() };
-    let provider = |channel| chain.providers().get(chain.provider_of(channel)?).map(|provider| provider.id());
-    let mut candidates: Vec<&str> =
-        plan.candidates.iter().filter_map(|candidate| provider(candidate.channel)).collect();
-    candidates.dedup();
-    candidates
+/// Who may be asked, first to last: provider and transport, as in `alchemy:http`.
+pub(crate) fn candidates(catalog: &Catalog, plan: &Plan) -> Vec<String> {
+    plan.candidates.iter().filter_map(|candidate| named(catalog, plan, candidate)).collect()
+}
+
+/// Those of them that their breakers do not admit.
+pub(crate) fn last_resorts(catalog: &Catalog, plan: &Plan) -> Vec<String> {
+    let last = plan.candidates.iter().filter(|candidate| candidate.why == Why::LastResort);
+    last.filter_map(|candidate| named(catalog, plan, candidate)).collect()
+}
+
+fn named(catalog: &Catalog, plan: &Plan, candidate: &Candidate) -> Option<String> {
+    let chain = catalog.chain(plan.chain)?;
+    let provider = chain.providers().get(chain.provider_of(candidate.channel)?)?;
+    Some(format!("{}:{}", provider.id(), catalog.channel(candidate.channel)?.transport().name()))
 }
 
 fn millis(micros: u64) -> f64 {
@@ -132,8 +142,9 @@ pub fn batch_headers(batch: &Batch, ledger: &Ledger, now: Moment) -> Vec<(&'stat
         chain_id: chain.chain_id(),
         transport,
         candidate_providers: candidates(&batch.catalog, &last.plan),
+        last_resorts: last_resorts(&batch.catalog, &last.plan),
         selected_provider: provider(last.channel).map(|id| Selected { id, protocol: transport }),
-        selection_reason: last.plan.reason.name(),
+        selection_reason: last.plan.reason_for(last.channel).name(),
         selection_latency_us: batch.selection.0,
         upstream_latency_ms: Some(millis(last.latency.0)),
         end_to_end_latency_ms: millis(end_to_end),

@@ -86,7 +86,8 @@ struct Fields<'a> {
     failed_items: Option<usize>,
     strategy: Option<&'static str>,
     selection_reason: Option<&'static str>,
-    candidates: Vec<&'a str>,
+    candidates: Vec<String>,
+    last_resorts: Vec<String>,
     attempts: Vec<Tried<'a>>,
     retries: Option<usize>,
     transport: Option<&'static str>,
@@ -153,6 +154,7 @@ impl Frame<'_> {
         line.maybe_text("strategy", fields.strategy);
         line.maybe_text("selection_reason", fields.selection_reason);
         line.list("candidates", &fields.candidates, |line, candidate| line.quoted(candidate));
+        line.list("last_resorts", &fields.last_resorts, |line, candidate| line.quoted(candidate));
         line.list("attempts", &fields.attempts, |line, tried| {
             line.object(|line| {
                 line.text("channel", tried.channel);
@@ -213,8 +215,9 @@ pub fn of_call(exchange: &Exchange, result: ResultType, ledger: &Ledger, frame: 
         params_present: Some(ask.params_present),
         params_digest: ask.params_digest.as_deref(),
         strategy: Some(exchange.plan.strategy.name()),
-        selection_reason: Some(exchange.plan.reason.name()),
+        selection_reason: Some(exchange.selection_reason().name()),
         candidates: crate::meta::candidates(catalog, &exchange.plan),
+        last_resorts: crate::meta::last_resorts(catalog, &exchange.plan),
         retries: Some(attempts.len().saturating_sub(1)),
         attempts,
         transport: last.and_then(|attempt| catalog.channel(attempt.channel)).map(|channel| channel.transport().name()),
@@ -253,8 +256,9 @@ pub fn of_batch(batch: &Batch, result: ResultType, ledger: &Ledger, frame: &Fram
         items: Some(batch.end.items),
         failed_items: Some(batch.end.failed),
         strategy: last.map(|last| last.plan.strategy.name()),
-        selection_reason: last.map(|last| last.plan.reason.name()),
+        selection_reason: last.map(|last| last.plan.reason_for(last.channel).name()),
         candidates: last.map(|last| crate::meta::candidates(catalog, &last.plan)).unwrap_or_default(),
+        last_resorts: last.map(|last| crate::meta::last_resorts(catalog, &last.plan)).unwrap_or_default(),
         retries: Some(batch.retries),
         transport: channel.map(|channel| channel.transport().name()),
         circuit_breaker_state: last.map(|last| ledger.breaker_state_for(&last.plan, last.channel, frame.now.at).name()),

@@ -27,7 +27,7 @@ pub enum Counter {
     RateLimited,
     /// Requests answered by sub-requests because Envoy had no host or overflowed.
     Relayed,
-    /// Requests that ended with every attempt failed.
+    /// Calls that ended with an error because no attempt was left.
     Exhausted,
     /// Writes whose fate is unknown.
     Indeterminate,

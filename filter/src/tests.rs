@@ -1,6 +1,7 @@
 //! DOWN and UP against a fake Envoy: one request, its attempts, what the client gets.
 
 mod counts;
+mod last_resorts;
 mod log;
 mod probes;
 mod writes;
@@ -9,14 +10,21 @@ use crate::Flow;
 use crate::down::Down;
 use crate::fake::{FakeEnvoy, Sent, worker, worker_with};
 use crate::up::Up;
+use lasso_routing::header::RETRY;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::stats::{COUNTERS, Counter};
 use crate::worker::Worker;
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"eth_getBalance","params":["0x00000000000000000000000000000000000000aa","latest"]}"#;
 const OK: &str = r#"{"jsonrpc":"2.0","id":7,"result":"0x1"}"#;
 const FAULT: &str = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"internal error"}}"#;
+
+fn counted(worker: &Rc<RefCell<Worker>>, counter: Counter) -> i64 {
+    let mut worker = worker.borrow_mut();
+    worker.stats().take().find(|(index, _)| COUNTERS[*index].0 == counter).map_or(0, |(_, count)| count)
+}
 
 struct Request {
     envoy: FakeEnvoy,
@@ -72,7 +80,7 @@ impl Request {
     }
 
     fn retried(&self) -> bool {
-        self.envoy.0.response.borrow().contains_key("x-rpc-retry")
+        self.envoy.0.response.borrow().contains_key(RETRY.0)
     }
 
     fn answer(&self) -> Sent {
@@ -258,6 +266,7 @@ fn a_null_is_confirmed_by_one_more_channel() {
     request.broken_attempt();
     assert_eq!(request.down.response_headers(), Flow::Pause);
     assert_eq!(request.answer().body, null);
+    assert_eq!(counted(&request.worker, Counter::Exhausted), 0, "a null that is believed is an answer");
 }
 
 #[test]

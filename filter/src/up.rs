@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use lasso_routing::catalog::Channel;
+use lasso_routing::header::RETRY;
 use lasso_routing::outcome::Failure;
 use lasso_routing::plan::Attempts;
 
@@ -25,8 +26,6 @@ use crate::worker::Worker;
 pub const HELD_BYTES: usize = 64 * 1024;
 /// Filter state that the route's matcher reads: `{cluster} 0x7f {exchange number}`.
 pub const PLAN: &str = "lasso_plan";
-/// Response header and value that the route's retry policy looks for. Another value, which a provider could send, means nothing to it.
-const RETRY: (&str, &str) = ("x-rpc-retry", "lasso");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -130,7 +129,7 @@ impl<H: Host> Up<H> {
         let answer = Answer { body: &body, complete, envelope: &envelope };
         let step = exchange.borrow_mut().answered(&mut self.worker.borrow_mut(), self.host.now(), &answer);
         match step {
-            // The route takes a provider's own header of that name off: a host call less in every request.
+            // Envoy takes a provider's own header of that name off: a host call less in every request.
             Step::Release | Step::GiveUp => {}
             Step::Retry => {
                 self.host.set_property(PLAN, &plan_property(&exchange.borrow()));

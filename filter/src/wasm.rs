@@ -19,7 +19,7 @@ use proxy_wasm::types::{Action, BufferType, ContextType, LogLevel, MapType, Metr
 
 use crate::Flow;
 use crate::down::Down;
-use crate::host::{Dispatch, Headers, Host, Moment};
+use crate::host::{Dispatch, Host, Moment};
 use crate::stats::{COUNTERS, Counter, Stats};
 use crate::sync::{self, Streams};
 use crate::up::Up;
@@ -342,8 +342,10 @@ impl Host for Envoy {
         Moment { at: Timestamp::from_millis(EPOCH_MS + micros / 1_000), micros: Micros(micros) }
     }
 
-    fn request_headers(&self) -> Headers {
-        hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+    fn each_request_header(&self, see: &mut dyn FnMut(&str, &[u8])) {
+        for (name, value) in hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default() {
+            see(&name, &value);
+        }
     }
 
     fn set_request_header(&self, name: &str, value: Option<&str>) {

@@ -23,11 +23,18 @@ impl EnvoyBuffer {
 
     /// A copy.
     pub(crate) fn to_vec(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.length);
+        self.copy_to(&mut bytes);
+        bytes
+    }
+
+    /// Adds a copy.
+    fn copy_to(self, bytes: &mut Vec<u8>) {
         if self.ptr.is_null() || self.length == 0 {
-            return Vec::new();
+            return;
         }
         // SAFETY: Envoy's promise for every buffer it hands out: `length` bytes that live until the hook returns or a setter is called.
-        unsafe { std::slice::from_raw_parts(self.ptr, self.length) }.to_vec()
+        bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(self.ptr, self.length) });
     }
 }
 
@@ -35,10 +42,7 @@ impl EnvoyBuffer {
 pub(crate) fn joined(chunks: *const EnvoyBuffer, count: usize) -> Vec<u8> {
     let chunks = array(chunks, count);
     let mut bytes = Vec::with_capacity(chunks.iter().map(|chunk| chunk.length).sum());
-    for chunk in chunks.iter().filter(|chunk| !chunk.ptr.is_null()) {
-        // SAFETY: as for `EnvoyBuffer::to_vec`.
-        bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(chunk.ptr, chunk.length) });
-    }
+    chunks.iter().for_each(|chunk| chunk.copy_to(&mut bytes));
     bytes
 }
 
@@ -47,7 +51,7 @@ pub(crate) fn array<T: Copy>(ptr: *const T, length: usize) -> Vec<T> {
     if ptr.is_null() || length == 0 {
         return Vec::new();
     }
-    // SAFETY: as for `EnvoyBuffer::to_vec`.
+    // SAFETY: as for `EnvoyBuffer::copy_to`.
     unsafe { std::slice::from_raw_parts(ptr, length) }.to_vec()
 }
 
@@ -87,22 +91,34 @@ impl Stream {
         (found && !value.ptr.is_null()).then(|| value.to_vec())
     }
 
-    pub(crate) fn request_headers(self) -> Vec<(String, Vec<u8>)> {
+    /// Shows a copy of every header.
+    pub(crate) fn each_header(self, map: HeaderMap, see: &mut dyn FnMut(&str, &[u8])) {
         if self.0.is_null() {
-            return Vec::new();
+            return;
         }
-        let map = HeaderMap::Request;
         // SAFETY: a live filter.
         let size = unsafe { abi::envoy_dynamic_module_callback_http_get_headers_size(self.0, map) };
         let mut headers = vec![EnvoyHeader { key: EnvoyBuffer::EMPTY, value: EnvoyBuffer::EMPTY }; size];
         // SAFETY: there is room for as many as Envoy just said.
         let found = unsafe { abi::envoy_dynamic_module_callback_http_get_headers(self.0, map, headers.as_mut_ptr()) };
         if !found {
-            return Vec::new();
+            return;
         }
-        // Envoy's header names are ASCII; one that is not can be none that we look for.
-        let header = |header: EnvoyHeader| Some((String::from_utf8(header.key.to_vec()).ok()?, header.value.to_vec()));
-        headers.into_iter().filter_map(header).collect()
+        // One place for all of them: one for each name and value would be most of what this costs.
+        let mut bytes = Vec::with_capacity(headers.iter().map(|header| header.key.length + header.value.length).sum());
+        headers.iter().flat_map(|header| [header.key, header.value]).for_each(|buffer| buffer.copy_to(&mut bytes));
+        let mut rest = bytes.as_slice();
+        for header in headers {
+            let (Some((key, values)), length) = (rest.split_at_checked(header.key.length), header.value.length) else {
+                return;
+            };
+            let Some((value, others)) = values.split_at_checked(length) else { return };
+            // Envoy's header names are ASCII; one that is not can be none that we look for.
+            if let Ok(key) = std::str::from_utf8(key) {
+                see(key, value);
+            }
+            rest = others;
+        }
     }
 
     pub(crate) fn set_header(self, map: HeaderMap, name: &str, value: Option<&[u8]>) {

@@ -188,10 +188,7 @@ pub(crate) extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
     end: bool,
 ) -> u32 {
     on_headers(run_request(own, |role, stage| match role {
-        Role::Down(down) => {
-            stage.disbelieve();
-            rerouted(down.request_headers(end), stage)
-        }
+        Role::Down(down) => rerouted(down.request_headers(end), stage),
         Role::Up(up) => up.request_headers(),
         Role::Dead => Flow::Continue,
     }))
@@ -237,10 +234,16 @@ pub(crate) extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     own: OwnPtr,
     end: bool,
 ) -> u32 {
-    on_headers(run_response(own, |role, _| match role {
+    on_headers(run_response(own, |role, stage| match role {
         Role::Down(down) => down.response_headers(),
-        Role::Up(up) => up.response_headers(end),
-        Role::Dead => Flow::Continue,
+        Role::Up(up) => {
+            stage.screen_response();
+            up.response_headers(end)
+        }
+        Role::Dead => {
+            stage.screen_response();
+            Flow::Continue
+        }
     }))
 }
 

@@ -1,7 +1,7 @@
 //! One stream's filter, as the filter's own code sees Envoy.
 //!
 //! Duty: [`Host`] over [`Stream`]. Invariants: an answer that the filter gives is given when its callback is over, never inside it, since Envoy ends the stream
-//! (and this filter) before that call returns; what UP publishes for the next attempt is the request header [`PLAN_HEADER`], which no provider sees.
+//! (and this filter) before that call returns; what UP publishes for the next attempt is the request header [`MODULE_PLAN`], which no provider sees.
 //! Leaves to others: when it is called (`hooks`), decisions (the filter).
 
 use std::cell::{Cell, RefCell};
@@ -9,19 +9,16 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use lasso_filter::host::{Dispatch, Headers, Host, Moment};
+use lasso_filter::host::{Dispatch, Host, Moment};
 use lasso_filter::record::LINE;
 use lasso_filter::up::{PLAN, number_of};
+use lasso_routing::header::{FROM_PROVIDERS, MODULE_ONCE, MODULE_PLAN};
 use lasso_routing::time::{Micros, Timestamp};
 
 use crate::abi::{Attribute, Body, HeaderMap};
 use crate::details;
 use crate::envoy::Stream;
 
-/// The next attempt's cluster and the exchange's number, for the route's matcher and for UP: `{cluster};{number}`.
-pub(crate) const PLAN_HEADER: &str = "x-lasso-plan";
-/// Chooses the route that sends once.
-pub(crate) const ONCE_HEADER: &str = "x-lasso-once";
 /// What our clusters' names begin with.
 const CLUSTERS: &[u8] = b"lasso/";
 /// Between a plan's cluster and number: the filter's, which no header value may have, and the header's.
@@ -115,14 +112,13 @@ impl Stage {
         self.down.borrow().upgrade().map_or(self.stream(), |down| down.stream())
     }
 
-    /// Takes off what only the filter may say. What the client said chose the route, so that is looked at again.
-    pub(crate) fn disbelieve(&self) {
-        for name in [PLAN_HEADER, ONCE_HEADER] {
-            if self.stream().header(HeaderMap::Request, name).is_some() {
-                self.stream().set_header(HeaderMap::Request, name, None);
-                self.reroute.set(Some(Reroute::Route));
-            }
-        }
+    /// Takes off what a provider sent and no client may see.
+    pub(crate) fn screen_response(&self) {
+        let mut found = Vec::new();
+        self.stream().each_header(HeaderMap::Response, &mut |name, _| {
+            found.extend(FROM_PROVIDERS.iter().filter(|foreign| **foreign == name));
+        });
+        found.into_iter().for_each(|name| self.stream().set_header(HeaderMap::Response, name, None));
     }
 
     /// The request goes on: what was published for it is looked at.
@@ -162,8 +158,8 @@ impl Host for Envoy {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn request_headers(&self) -> Headers {
-        self.stream().request_headers()
+    fn each_request_header(&self, see: &mut dyn FnMut(&str, &[u8])) {
+        self.stream().each_header(HeaderMap::Request, see);
     }
 
     fn set_request_header(&self, name: &str, value: Option<&str>) {
@@ -193,13 +189,13 @@ impl Host for Envoy {
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
         match path {
             [PLAN] => {
-                let Some(mut plan) = self.stream().header(HeaderMap::Request, PLAN_HEADER) else {
+                let Some(mut plan) = self.stream().header(HeaderMap::Request, MODULE_PLAN) else {
                     // An attempt that nobody published, of a request that is ours: no plan has this value.
                     let cluster = self.stream().cluster();
                     return cluster.is_some_and(|name| name.starts_with(CLUSTERS)).then(|| vec![SEPARATOR]);
                 };
                 // Nobody but us may see it.
-                self.stream().set_header(HeaderMap::Request, PLAN_HEADER, None);
+                self.stream().set_header(HeaderMap::Request, MODULE_PLAN, None);
                 exchange_separator(&mut plan, HEADER_SEPARATOR, SEPARATOR);
                 let down = number_of(&plan).and_then(|number| DOWNS.with_borrow(|downs| downs.get(&number).cloned()));
                 *self.0.down.borrow_mut() = down.unwrap_or_default();
@@ -223,13 +219,13 @@ impl Host for Envoy {
                 }
                 let mut plan = value.to_vec();
                 exchange_separator(&mut plan, SEPARATOR, HEADER_SEPARATOR);
-                self.0.request().set_header(HeaderMap::Request, PLAN_HEADER, Some(&plan));
+                self.0.request().set_header(HeaderMap::Request, MODULE_PLAN, Some(&plan));
                 if self.0.reroute.get().is_none() {
                     self.0.reroute.set(Some(Reroute::Cluster));
                 }
             }
             lasso_filter::down::ONCE => {
-                self.stream().set_header(HeaderMap::Request, ONCE_HEADER, Some(value));
+                self.stream().set_header(HeaderMap::Request, MODULE_ONCE, Some(value));
                 self.0.reroute.set(Some(Reroute::Route));
             }
             LINE => self.stream().set_filter_state("wasm.lasso_log", value),

@@ -115,7 +115,7 @@ impl OpenItem {
             return plan.candidates.iter().find(passed).copied();
         }
         let left: Vec<Candidate> = plan.candidates.iter().filter(passed).copied().collect();
-        left.get(ledger.highest_head_for(plan, &left, now).unwrap_or_default()).copied()
+        left.get(ledger.highest_head_for(plan, &left, now)?).copied()
     }
 }
 

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use lasso_jsonrpc::error::RpcError;
 use lasso_routing::outcome::{Failure, Next};
+use lasso_routing::plan::Why;
 
 use super::relay::{dispatched_envelope, lost, send};
 use super::{Down, State};
@@ -42,6 +43,11 @@ impl Broadcast {
         self.flights.into_iter().map(|(_, exchange)| exchange)
     }
 
+    fn is_at_last_resorts(&self) -> bool {
+        let next = |exchange: &Exchange| exchange.plan.candidates.get(self.next).map(|candidate| candidate.why);
+        next(&self.exchange.borrow()) == Some(Why::LastResort)
+    }
+
     pub(super) fn has(&self, token: u32) -> bool {
         self.flights.iter().any(|(own, _)| *own == token)
     }
@@ -72,6 +78,10 @@ impl<H: Host> Down<H> {
     fn top_up(&mut self, mut broadcast: Broadcast) {
         let now = self.host.now();
         while broadcast.wanted > 0 {
+            // A last resort is for when everybody else has failed.
+            if broadcast.is_at_last_resorts() && !broadcast.flights.is_empty() {
+                break;
+            }
             let Some(mut part) = broadcast.exchange.borrow_mut().alone(broadcast.next) else { break };
             broadcast.next += 1;
             match self.send_copy(&broadcast, &mut part, now) {

@@ -7,12 +7,12 @@
 use lasso_routing::Catalog;
 use lasso_routing::target::PROBE;
 
-use crate::host::Headers;
+use crate::host::Host;
 
 /// What is kept of the head.
 #[derive(Debug, Default)]
 pub struct Client {
-    method: String,
+    is_post: bool,
     /// `:path`, query included.
     pub path: String,
     /// `:authority`.
@@ -28,7 +28,7 @@ pub struct Client {
 }
 
 /// Headers that identify the client or speak to the gateway. Those that Envoy adds to every request are removed by the route, which costs nothing here.
-const PRIVATE: [&str; 15] = [
+const PRIVATE: [&str; 14] = [
     "authorization",
     "cookie",
     "proxy-authorization",
@@ -39,7 +39,6 @@ const PRIVATE: [&str; 15] = [
     "cf-connecting-ip",
     "origin",
     "referer",
-    "x-rpc-retry",
     "x-client-ip",
     "x-request-id",
     "traceparent",
@@ -50,39 +49,41 @@ const PRIVATE_PREFIXES: [&str; 4] = ["x-forwarded-", "x-lasso-", "x-envoy-", "se
 impl Client {
     /// Reads the head.
     #[must_use]
-    pub fn read(headers: Headers) -> Self {
+    pub fn read(host: &impl Host) -> Self {
         let mut client = Self::default();
-        for (name, value) in headers {
-            let Ok(value) = String::from_utf8(value) else {
-                if is_private(&name) {
-                    client.strip.push(name);
-                }
-                continue;
-            };
-            match name.as_str() {
-                ":method" => client.method = value,
-                ":path" => client.path = value,
-                ":authority" => client.host = value,
-                "content-length" => client.content_length = value.parse().unwrap_or(0),
-                "content-type" => client.is_json = value.starts_with("application/json"),
-                // Envoy adds these to every request; the route removes them.
-                "x-forwarded-proto" => client.secure = value == "https",
-                "x-envoy-external-address" | "x-envoy-internal" => {}
-                _ if name.starts_with("x-lasso-") => {
-                    client.strip.push(name.clone());
-                    client.lasso.push((name, value));
-                }
-                _ if is_private(&name) => client.strip.push(name),
-                _ => {}
-            }
-        }
+        host.each_request_header(&mut |name, value| client.see(name, value));
         client
+    }
+
+    fn see(&mut self, name: &str, value: &[u8]) {
+        let Ok(value) = std::str::from_utf8(value) else {
+            if is_private(name) {
+                self.strip.push(name.to_owned());
+            }
+            return;
+        };
+        match name {
+            ":method" => self.is_post = value == "POST",
+            ":path" => value.clone_into(&mut self.path),
+            ":authority" => value.clone_into(&mut self.host),
+            "content-length" => self.content_length = value.parse().unwrap_or(0),
+            "content-type" => self.is_json = value.starts_with("application/json"),
+            // Envoy adds these to every request; the route removes them.
+            "x-forwarded-proto" => self.secure = value == "https",
+            "x-envoy-external-address" | "x-envoy-internal" => {}
+            _ if name.starts_with("x-lasso-") => {
+                self.strip.push(name.to_owned());
+                self.lasso.push((name.to_owned(), value.to_owned()));
+            }
+            _ if is_private(name) => self.strip.push(name.to_owned()),
+            _ => {}
+        }
     }
 
     /// Whether it can be a call.
     #[must_use]
-    pub fn is_post(&self) -> bool {
-        self.method == "POST"
+    pub const fn is_post(&self) -> bool {
+        self.is_post
     }
 
     /// Whether the path is under our routes; anything else on the listener is left alone.
@@ -130,7 +131,9 @@ mod tests {
     use super::*;
 
     fn client(headers: &[(&str, &str)]) -> Client {
-        Client::read(headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect())
+        let mut client = Client::default();
+        headers.iter().for_each(|(name, value)| client.see(name, value.as_bytes()));
+        client
     }
 
     #[test]
@@ -155,7 +158,9 @@ mod tests {
 
     #[test]
     fn headers_that_are_not_text_are_absent_but_still_stripped() {
-        let client = Client::read(vec![("cookie".into(), vec![0xff]), ("x-lasso-provider".into(), vec![0xfe])]);
+        let mut client = Client::default();
+        client.see("cookie", &[0xff]);
+        client.see("x-lasso-provider", &[0xfe]);
         assert_eq!(client.strip, ["cookie", "x-lasso-provider"]);
         assert_eq!(client.lasso_header("x-lasso-provider"), None);
     }

@@ -132,7 +132,7 @@ impl<H: Host> Down<H> {
         worker.stats().count(Counter::Attempts);
         if again {
             worker.stats().count(Counter::Failovers);
-            worker.ledger().failed_over(&part.plan);
+            worker.ledger().failed_over(&part.candidate, &part.plan);
             batch.retries += 1;
         }
         let begun = worker.ledger().begin(&part.candidate, &part.plan, now.at);
@@ -210,14 +210,17 @@ fn settle_unserved(batch: &mut Batch, worker: &mut Worker, index: usize, now: Mo
         return batch.answer(worker, index, "null");
     }
     if let Some(error) = course.last_error.clone() {
+        worker.stats().count(Counter::Exhausted);
         return batch.answer_error(worker, index, &error);
     }
     let error = if course.made > 0 && !open.replayable {
         worker.stats().count(Counter::Indeterminate);
         RpcError::indeterminate()
     } else if course.timed_out || batch.left_ms(now) == 0 {
+        worker.stats().count(Counter::Exhausted);
         RpcError::deadline(now.since(batch.started).0 / 1_000, course.tried)
     } else {
+        worker.stats().count(Counter::Exhausted);
         let chain = batch.catalog.chain(batch.target.chain).map_or("", |chain| chain.id());
         RpcError::all_failed(&open.method, chain, course.tried)
     };
@@ -228,11 +231,21 @@ fn settle_unserved(batch: &mut Batch, worker: &mut Worker, index: usize, now: Mo
 /// deadline.
 fn per_try_ms(batch: &Batch, part: &Part) -> u64 {
     let share = |open: &OpenItem| {
-        let alone = open.course.plan.as_ref().is_some_and(|plan| plan.candidates.len() == 1);
-        match () {
-            () if alone || !open.replayable => 100,
-            () if Method::of(&open.method).heavy_tailed() => 45,
-            () => 30,
+        let others = open.course.plan.as_ref().map_or((0, 0), |plan| (plan.candidates.len(), plan.admitted()));
+        let is_heavy = Method::of(&open.method).heavy_tailed();
+        match others {
+            (..=1, _) => 100,
+            _ if !open.replayable => 100,
+            // Before last resorts, which are most likely dead.
+            (_, ..=1) => {
+                if is_heavy {
+                    100
+                } else {
+                    70
+                }
+            }
+            _ if is_heavy => 45,
+            _ => 30,
         }
     };
     let longest = part.items.iter().filter_map(|index| batch.open(*index)).map(share).max();

@@ -51,7 +51,7 @@ fn a_success_is_told_with_who_answered_and_how_long_it_took() {
     let expected = json!({
         "event": "rpc.request.completed", "time": "2026-01-01T00:00:00.005Z", "request_id": null,
         "profile": "public", "chain": "ethereum", "method": "eth_getBalance", "params_present": true,
-        "strategy": "priority", "selection_reason": "strategy", "candidates": ["a", "b", "c"],
+        "strategy": "priority", "selection_reason": "strategy", "candidates": ["a:http", "b:http", "c:http"],
         "attempts": [{"channel": "ethereum/a/http", "outcome": "result", "ms": 5.0}], "retries": 0, "transport": "http",
         "circuit_breaker_state": "closed", "selection_us": 0, "upstream_ms": 5.0, "end_to_end_ms": 5.0,
         "status": 200, "result_type": "result",

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::Flow;
 use crate::down::Down;
-use crate::fake::{Dispatched, FakeEnvoy, worker, worker_with};
+use crate::fake::{Dispatched, FakeEnvoy, opened, worker, worker_with};
 use crate::host::Host;
 use crate::stats::{COUNTERS, Counter};
 use crate::worker::Worker;

@@ -67,6 +67,18 @@ fn when_nobody_can_be_reached_the_transaction_was_not_sent() {
 }
 
 #[test]
+fn copies_go_to_last_resorts_one_by_one_when_no_other_got_its_own() {
+    let worker = broadcasting(5);
+    opened(&worker, &["a", "b"]);
+    let mut request = Request::with(worker, &transaction());
+    assert_eq!(request.asked(), "c d e");
+    for (token, asked) in [(1, "c d e"), (2, "c d e"), (3, "c d e a"), (4, "c d e a b")] {
+        request.answered(token, "503", REFUSED);
+        assert_eq!(request.asked(), asked);
+    }
+}
+
+#[test]
 fn a_broadcast_that_finds_no_room_is_not_sent() {
     let shared = broadcasting(2);
     assert!(shared.borrow_mut().reserve(64 * 1024 * 1024));

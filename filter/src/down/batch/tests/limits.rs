@@ -25,6 +25,20 @@ fn nothing_is_sent_after_the_deadline_nor_for_longer() {
 }
 
 #[test]
+fn the_only_one_who_is_admitted_leaves_time_for_a_last_resort() {
+    #[track_caller]
+    fn check(open: &[&str], method: &str, timeout_ms: u32) {
+        let worker = worker_with(&|_| {});
+        opened(&worker, open);
+        let request = Request::with(worker, &batch(&[method]));
+        assert_eq!(request.dispatched()[0].timeout_ms, timeout_ms, "{method} while {open:?} are open");
+    }
+    check(&[], READ, 900);
+    check(&["b"], READ, 900);
+    check(&["b", "c"], READ, 2_100);
+}
+
+#[test]
 fn parts_that_waited_past_the_deadline_are_not_sent() {
     let mut request = Request::new(&batch(&[READ; 500]));
     assert_eq!(request.dispatched().len(), 4);
