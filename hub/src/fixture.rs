@@ -210,7 +210,7 @@ impl World {
         });
         let setup = Setup { listener, site: followed, standings, tls, notices, supervisor, drain: draining };
         let (feeds, Wishes { wishes, leaving: left }) = Feeds::new();
-        let bridge: Bridge = Arc::new(|request: Request<Incoming>| {
+        let bridge: Bridge = Arc::new(|request| {
             let path = request.uri().path().to_owned();
             Box::pin(async move { Ok(Response::new(Full::from(path))) })
         });

@@ -24,6 +24,7 @@ mod outlet;
 mod session;
 mod setup;
 mod site;
+mod stream;
 mod tally;
 mod upstream;
 mod view;

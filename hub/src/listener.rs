@@ -1,29 +1,33 @@
 //! `listen.hub`: what Envoy brings.
 //!
 //! Duty: take connections (HTTP/1.1, or HTTP/2 by prior knowledge); tell upgrades, which become sessions, from requests for channels, which the bridge answers.
+//! Over HTTP/1.1 a client's socket is a connection, over HTTP/2 ([`http2`]) a stream.
 //! Invariant: bounded: [`MOST_CONNECTIONS`] that are no client's socket, the others wait to be accepted; `limits.sockets` that are; heads of [`MOST_HEAD`]
-//! bytes in [`HEAD_PATIENCE`]. A panic here ends no session.
-//! Drain: nobody is accepted any more, upgrades get 503, requests under way end within [`LAST_PATIENCE`].
+//! bytes in [`HEAD_PATIENCE`]. A panic in an answer or a session ends that one alone.
+//! Drain: nobody is accepted any more, upgrades get 503, requests under way end within [`LAST_PATIENCE`] over HTTP/1.1; over HTTP/2, see there.
 //! Leaves to others: what an upgrade must be ([`upgrade`]), what is said on a socket (`session`), channels (the bridge).
 
+mod gathered;
+mod http2;
 mod upgrade;
 
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
@@ -32,27 +36,37 @@ use tracing::{debug, warn};
 use crate::Supervise;
 use crate::session::Shared;
 
-/// Connections that are no client's socket: upgrades on their way, and Envoy's to the channels, one for each of them and each of its workers.
+/// Connections that are no client's socket: upgrades on their way, and Envoy's, each of which many sockets share or which leads to a channel; some for each of its
+/// workers.
 const MOST_CONNECTIONS: usize = 16_384;
 /// For the head of a request, the wait for it included.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// Longest head of a request, in bytes.
 const MOST_HEAD: usize = 16 * 1_024;
-/// Requests of one HTTP/2 connection at once.
-const MOST_STREAMS: u32 = 1_024;
-/// Between pings on an HTTP/2 connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// What a connection begins with that speaks HTTP/2.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+/// For the rest of it, where the first packet has only a part.
+const BREATH: Duration = Duration::from_millis(5);
 /// After a connection could not be accepted: file descriptors come back when others end.
 const PAUSE: Duration = Duration::from_millis(100);
 /// For requests under way when we drain.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
+/// A body did not come whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the request broke off")]
+pub(crate) struct BrokenOff;
+
+/// A request, whichever HTTP brought it.
+pub(crate) type Asked = Request<UnsyncBoxBody<Bytes, BrokenOff>>;
+/// Why there is no answer.
+pub(crate) type Fault = Box<dyn Error + Send + Sync>;
 /// An answer. An error whose source is an [`h2::Error`] resets the stream with its reason.
-pub(crate) type Answer = Result<Response<Full<Bytes>>, Box<dyn Error + Send + Sync>>;
+pub(crate) type Answer = Result<Response<Full<Bytes>>, Fault>;
 /// An answer that is not there yet.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 /// Who answers requests for channels.
-pub(crate) type Bridge = Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>;
+pub(crate) type Bridge = Arc<dyn Fn(Asked) -> Answering + Send + Sync>;
 
 /// What every connection has.
 #[derive(Clone)]
@@ -114,27 +128,46 @@ impl Listener {
 async fn connection(hall: Hall, socket: TcpStream, seat: OwnedSemaphorePermit) {
     // Without it a small frame waits for the ack of the one before. It is only slower then.
     let _ = socket.set_nodelay(true);
+    match at_first(&hall, speaks_http2(&socket)).await {
+        Some(Ok(true)) => http2::serve(&hall, socket).await,
+        Some(Ok(false)) => http1(hall, socket).await,
+        Some(Err(error)) => debug!(%error, "listen.hub: connection broke"),
+        None => {}
+    }
+    drop(seat);
+}
+
+/// Waits for what a peer says before it asks for anything: not for long, and not while we drain.
+async fn at_first<T>(hall: &Hall, said: impl Future<Output = T>) -> Option<T> {
     let mut drain = hall.shared.drain.clone();
-    let asked = Arc::new(AtomicBool::new(false));
-    let service = service_fn({
-        let asked = Arc::clone(&asked);
-        move |request| {
-            asked.store(true, Ordering::Relaxed);
-            answer(hall.clone(), request)
+    tokio::select! {
+        said = timeout(HEAD_PATIENCE, said) => said.ok(),
+        _ = drain.wait_for(|drain| *drain) => None,
+    }
+}
+
+/// Looks at how it begins, and leaves that there.
+async fn speaks_http2(socket: &TcpStream) -> io::Result<bool> {
+    let mut begin = [0; PREFACE.len()];
+    loop {
+        let seen = socket.peek(&mut begin).await?;
+        match begin.get(..seen) {
+            Some(PREFACE) => return Ok(true),
+            Some(part) if seen > 0 && PREFACE.starts_with(part) => sleep(BREATH).await,
+            Some(_) | None => return Ok(false),
         }
-    });
-    let builder = builder();
-    let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(socket), service));
-    // Which version it speaks is found without a limit of time, so the first request has one here.
-    let silence = async {
-        sleep(HEAD_PATIENCE).await;
-        if asked.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-    };
+    }
+}
+
+async fn http1(hall: Hall, socket: TcpStream) {
+    let mut drain = hall.shared.drain.clone();
+    let service = service_fn(move |request| answer_or_upgrade(hall.clone(), request));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(MOST_HEAD);
+    let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
-        () = silence => return,
         _ = drain.wait_for(|drain| *drain) => None,
     };
     let ended = match ended {
@@ -147,25 +180,17 @@ async fn connection(hall: Hall, socket: TcpStream, seat: OwnedSemaphorePermit) {
     if let Err(error) = ended {
         debug!(%error, "listen.hub: connection broke");
     }
-    drop(seat);
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(MOST_HEAD);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEP_ALIVE)
-        .max_concurrent_streams(MOST_STREAMS)
-        .max_header_list_size(u32::try_from(MOST_HEAD).unwrap_or(u32::MAX));
-    builder
-}
-
-async fn answer(hall: Hall, request: Request<Incoming>) -> Answer {
+async fn answer_or_upgrade(hall: Hall, request: Request<Incoming>) -> Answer {
     if request.method() == Method::GET && upgrade::is_wanted(request.headers()) {
         return Ok(upgrade::answer(&hall, request));
     }
+    answer(hall, request.map(|body| body.map_err(|_| BrokenOff).boxed_unsync())).await
+}
+
+/// Answers what is no upgrade.
+async fn answer(hall: Hall, request: Asked) -> Answer {
     if request.method() == Method::POST && request.uri().path().starts_with("/channel/") {
         return (hall.bridge)(request).await;
     }

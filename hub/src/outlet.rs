@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use lasso_jsonrpc::RpcError;
 use lasso_subscription::SubscriptionId;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, watch};
 
 use crate::frame::Telling;
+use crate::stream::Writing;
 use crate::tally::Tally;
 
 /// Messages. A block may have many hundred logs and a fill many blocks, and they come at once: that the session had no turn to write them is not its
@@ -73,7 +73,7 @@ pub(crate) struct Waiting {
 #[derive(Debug, Default)]
 struct Door {
     /// The socket, while it is open.
-    open: Option<Arc<OwnedWriteHalf>>,
+    open: Option<Arc<Writing>>,
     /// Whose events may go through.
     known: Vec<SubscriptionId>,
     /// What the socket did not take of a frame that was begun.
@@ -169,7 +169,7 @@ impl Outlet {
 
 impl Waiting {
     /// Opens the door to the socket for events of these, unless something waits.
-    pub(crate) fn open(&self, socket: &Arc<OwnedWriteHalf>, known: impl Iterator<Item = SubscriptionId>) {
+    pub(crate) fn open(&self, socket: &Arc<Writing>, known: impl Iterator<Item = SubscriptionId>) {
         let mut door = Door::of(&self.door);
         // What made the client a slow one was left out: nothing may come after it.
         if self.queue.is_empty() && !*self.slow.borrow() {
@@ -237,10 +237,10 @@ mod tests {
     const ID: SubscriptionId = SubscriptionId(7);
 
     /// An outlet, a socket of ours, and its other end.
-    async fn world() -> (Outlet, Waiting, Arc<OwnedWriteHalf>, TcpStream) {
+    async fn world() -> (Outlet, Waiting, Arc<Writing>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (_, half) = listener.accept().await.unwrap().0.into_split();
+        let (_, half) = crate::stream::own(listener.accept().await.unwrap().0);
         let (outlet, waiting) = outlet(Arc::default());
         (outlet, waiting, Arc::new(half), client)
     }

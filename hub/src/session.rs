@@ -32,7 +32,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -41,6 +40,7 @@ use crate::budget::Budget;
 use crate::calls::{Calls, Kept};
 use crate::feeds::{Feeds, Room, SubscriptionId, Wanted};
 use crate::outlet::{Outgoing, Outlet, Over, Waiting, outlet};
+use crate::stream::{Reading, Writing};
 use crate::tally::{Close, Tally};
 use crate::{Notice, Site};
 
@@ -61,6 +61,9 @@ const MOST_UNANSWERED: u32 = 2;
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 /// For the close frame of a slow client: Envoy holds a megabyte before it, and takes more when half of that was read.
 const SLOW_PATIENCE: Duration = Duration::from_secs(5);
+/// The same for a client that shares its connection: what Envoy has for one who reads slowly would be lost with a reset, where the kernel keeps it for one with a connection
+/// of its own. Envoy ends the stream itself as soon as it has passed everything on.
+const READER_PATIENCE: Duration = Duration::from_secs(30);
 /// For what is under way when we drain.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 /// Sockets are closed over so long when we drain, so that their clients do not come back all at once.
@@ -136,8 +139,13 @@ struct Session {
 }
 
 /// Serves a client until its socket ends. `read` came behind the head of the upgrade.
-pub(crate) async fn serve(shared: Arc<Shared>, head: Arc<Head>, socket: TcpStream, read: Bytes) -> Close {
-    let (reading, writing) = socket.into_split();
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    head: Arc<Head>,
+    reading: Reading,
+    writing: Writing,
+    read: Bytes,
+) -> Close {
     let most_bytes = shared.site().limits.message_bytes;
     let (outlet, waiting) = outlet(Arc::clone(&shared.tally));
     let ear = Ear::new(reading, &read, most_bytes, shared.budget.clone()).await;
@@ -207,6 +215,7 @@ impl Session {
 
     async fn next(&mut self) -> Next {
         let busy = self.mouth.busy();
+        let listens = self.parked.is_none() && self.last.is_none();
         if !busy {
             self.waiting.open(self.mouth.half(), self.book.known());
         }
@@ -214,7 +223,7 @@ impl Session {
             written = self.mouth.flush(), if busy => Next::Written(written),
             outgoing = next_outgoing(&mut self.waiting, busy) => Next::Outgoing(outgoing),
             Some(done) = self.calls.join_next(), if !busy => Next::Done(done.ok()),
-            heard = self.ear.next(), if self.parked.is_none() && self.last.is_none() => Next::Heard(heard),
+            heard = self.ear.next(listens) => Next::Heard(heard),
             room = self.shared.feeds.room(), if !self.wishes.is_empty() => Next::Room(room),
             () = self.alarm.as_mut() => Next::Alarm,
             _ = self.drain.wait_for(|drain| *drain), if self.last.is_none() => Next::Drain,
@@ -319,7 +328,8 @@ impl Session {
         now >= last.latest || now >= last.earliest && idle
     }
 
-    /// The last words. The socket ends within twice [`CLOSE_PATIENCE`], a slow one's within [`SLOW_PATIENCE`] more.
+    /// The last words. The socket ends within twice [`CLOSE_PATIENCE`], a slow one's within [`SLOW_PATIENCE`] more; what a connection is shared for may stay
+    /// [`READER_PATIENCE`] instead, if its client does not read.
     async fn part(mut self: Box<Self>, ended: Close, code: Option<u16>) {
         // Nobody reads it any more; and what it holds may be much.
         self.calls.abort_all();
@@ -342,7 +352,8 @@ impl Session {
             drop(book);
             // Nothing more will be written: nobody else has the socket while the door is shut.
             drop(mouth);
-            let _ = timeout(CLOSE_PATIENCE, ear.drain()).await;
+            let patience = if ear.is_shared() { READER_PATIENCE } else { CLOSE_PATIENCE };
+            let _ = timeout(patience, ear.drain()).await;
         }
     }
 }

@@ -136,6 +136,20 @@ async fn a_head_has_a_longest_length() {
 }
 
 #[tokio::test]
+async fn who_has_said_nothing_holds_up_no_drain() {
+    let world = World::new().await;
+    let silent = TcpStream::connect(&world.address).await.unwrap();
+    let mut beginning = TcpStream::connect(&world.address).await.unwrap();
+    beginning.write_all(b"PRI * HTTP/2.0\r\n\r\n").await.unwrap();
+    // Connections are accepted in their order.
+    check(&said(&world, "GET /x HTTP/1.1\r\nhost: x\r\n\r\n").await, "404", "");
+    world.drain.send_replace(true);
+    // Sooner than patience with them would end.
+    timeout(Duration::from_secs(5), world.task).await.unwrap().unwrap();
+    drop((silent, beginning));
+}
+
+#[tokio::test]
 async fn nobody_is_let_in_while_we_drain() {
     let world = World::new().await;
     let mut stream = TcpStream::connect(&world.address).await.unwrap();

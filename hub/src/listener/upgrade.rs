@@ -1,5 +1,7 @@
 //! An upgrade to WebSocket: taken, or refused in words of HTTP.
 //!
+//! Over HTTP/1.1 it is asked for with GET, over HTTP/2 with CONNECT (RFC 8441), which has neither a key nor words about the connection. Envoy leads either to us as
+//! the latter, and passes on the key that its client sent, which wants its answer.
 //! Invariant: what names nothing that exists is refused before the upgrade, with the status and the error that the same path has over HTTP. A socket that
 //! is taken is counted until it ended.
 //! No extension is agreed on, and no subprotocol.
@@ -7,22 +9,25 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
     CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
+use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto::upgrade::downcast;
 use lasso_routing::target::TargetError;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{Hall, plain};
+use super::{Hall, http2, plain};
 use crate::session::{self, Head};
+use crate::stream;
 use crate::tally::{Close, Tally};
 
 const VERSION: &str = "13";
@@ -36,16 +41,12 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 
 /// Takes a socket in, or refuses it.
 pub(super) fn answer(hall: &Hall, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let shared = &hall.shared;
-    let accept = match admit(hall, &request) {
+    let accept = match admit(hall, request.headers(), request.uri(), Way::Upgrade) {
         Ok(accept) => accept,
-        Err(refused) => {
-            shared.tally.refuse();
-            return refused.response();
-        }
+        Err(refused) => return refused.response(hall),
     };
     let upgraded = hyper::upgrade::on(&mut request);
-    let serve = serve(hall.clone(), accept.head, upgraded, accept.seat);
+    let serve = upgraded_to(hall.clone(), accept.head, upgraded, accept.seat);
     tokio::spawn(hall.supervisor.outlive("client session", Box::pin(serve)));
     let mut response = plain(StatusCode::SWITCHING_PROTOCOLS, "");
     let headers = response.headers_mut();
@@ -56,6 +57,34 @@ pub(super) fn answer(hall: &Hall, mut request: Request<Incoming>) -> Response<Fu
         headers.insert(SEC_WEBSOCKET_ACCEPT, key);
     }
     response
+}
+
+/// Takes in a socket that is a stream, and serves it, or refuses it.
+pub(super) async fn connect(hall: Hall, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let (Parts { headers, uri, .. }, reading) = request.into_parts();
+    let Accept { key, head, mut seat } = match admit(&hall, &headers, &uri, Way::Connect) {
+        Ok(accept) => accept,
+        Err(refused) => return http2::reply(Ok(refused.response(&hall)), respond).await,
+    };
+    // A session keeps what it needs.
+    drop((headers, uri));
+    let mut response = Response::new(());
+    if let Some(key) = key {
+        response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, key);
+    }
+    // The client may be gone.
+    let Ok(writing) = respond.send_response(response, false) else { return };
+    drop(respond);
+    let (reading, writing) = stream::shared(reading, writing);
+    seat.ended = session::serve(hall.shared, Arc::new(head), reading, writing, Bytes::new()).await;
+    drop(hall.alive);
+}
+
+/// How a socket is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Upgrade,
+    Connect,
 }
 
 struct Accept {
@@ -77,7 +106,9 @@ enum Refused {
 }
 
 impl Refused {
-    fn response(self) -> Response<Full<Bytes>> {
+    /// What it is told, and counts it.
+    fn response(self, hall: &Hall) -> Response<Full<Bytes>> {
+        hall.shared.tally.refuse();
         match self {
             Self::Drained => plain(StatusCode::SERVICE_UNAVAILABLE, "going away"),
             Self::Target(error) => unknown(&error),
@@ -88,11 +119,10 @@ impl Refused {
     }
 }
 
-fn admit(hall: &Hall, request: &Request<Incoming>) -> Result<Accept, Refused> {
+fn admit(hall: &Hall, headers: &HeaderMap, uri: &Uri, way: Way) -> Result<Accept, Refused> {
     if *hall.shared.drain.borrow() {
         return Err(Refused::Drained);
     }
-    let (headers, uri) = (request.headers(), request.uri());
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| uri.authority().map(|authority| authority.as_str())).unwrap_or_default();
@@ -104,7 +134,8 @@ fn admit(hall: &Hall, request: &Request<Incoming>) -> Result<Accept, Refused> {
     if versions && !has_word(headers, SEC_WEBSOCKET_VERSION, VERSION) {
         return Err(Refused::Version);
     }
-    if key.is_some_and(|key| key.len() != KEY_LENGTH) || !has_word(headers, CONNECTION, "upgrade") {
+    let asks = way == Way::Connect || has_word(headers, CONNECTION, "upgrade");
+    if key.is_some_and(|key| key.len() != KEY_LENGTH) || !asks {
         return Err(Refused::Malformed);
     }
     let key = key.and_then(|key| HeaderValue::try_from(derive_accept_key(key)).ok());
@@ -131,14 +162,14 @@ impl Drop for Seat {
     }
 }
 
-async fn serve(hall: Hall, head: Head, upgraded: OnUpgrade, mut seat: Seat) {
-    // The client may be gone; and it is a stream of ours, on which nothing else is layered.
+async fn upgraded_to(hall: Hall, head: Head, upgraded: OnUpgrade, mut seat: Seat) {
+    // The client may be gone; and it is a connection of ours, on which nothing else is layered.
     let Ok(upgraded) = upgraded.await else { return };
-    let Ok(parts) = downcast::<TokioIo<TcpStream>>(upgraded) else { return };
-    let (socket, read) = (parts.io.into_inner(), parts.read_buf);
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+    let (reading, writing) = stream::own(parts.io.into_inner());
     // What must end before the hub does: this, not whoever waits for it.
     let alive = hall.alive.clone();
-    seat.ended = session::serve(hall.shared, Arc::new(head), socket, read).await;
+    seat.ended = session::serve(hall.shared, Arc::new(head), reading, writing, parts.read_buf).await;
     drop(alive);
 }
 

@@ -11,12 +11,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::tcp::OwnedReadHalf;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 
 use crate::budget::{Budget, Held};
+use crate::stream::Reading;
 use crate::tally::Close;
 
 /// One for each socket, so it is small: long messages get a buffer of their own.
@@ -53,7 +53,7 @@ pub(super) struct Ear {
 
 impl Ear {
     /// `read` came behind the request's head.
-    pub(super) async fn new(half: OwnedReadHalf, read: &[u8], most_bytes: usize, budget: Budget) -> Self {
+    pub(super) async fn new(half: Reading, read: &[u8], most_bytes: usize, budget: Budget) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
             .write_buffer_size(0)
@@ -64,8 +64,11 @@ impl Ear {
         Self { frames, latest: None, whole: false }
     }
 
-    /// The next thing. May be dropped and asked again.
-    pub(super) async fn next(&mut self) -> Heard {
+    /// The next thing; while nobody `listens` there is none. May be dropped and asked again.
+    pub(super) async fn next(&mut self, listens: bool) -> Heard {
+        if !listens {
+            self.frames.get_mut().half.hold().await;
+        }
         let next = std::future::poll_fn(|cx| {
             if self.whole {
                 self.frames.get_mut().forget();
@@ -105,6 +108,11 @@ impl Ear {
         }
     }
 
+    /// Whether others use its connection.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.frames.get_ref().half, Reading::Shared { .. })
+    }
+
     /// Reads and forgets until the client is done, so that no reset overtakes our last frame.
     pub(super) async fn drain(&mut self) {
         let mut forgotten = vec![0; BUFFER];
@@ -132,7 +140,7 @@ fn wrong(error: &Error) -> Close {
 /// A stream that forgets what is written to it.
 #[derive(Debug)]
 struct Mute {
-    half: OwnedReadHalf,
+    half: Reading,
     budget: Budget,
     /// Bytes of a message that is not whole, headers and all.
     read: usize,
@@ -202,7 +210,7 @@ mod tests {
     async fn pair(budget: Budget) -> (Ear, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (half, _) = listener.accept().await.unwrap().0.into_split();
+        let (half, _) = crate::stream::own(listener.accept().await.unwrap().0);
         (Ear::new(half, &[], 2 * LONG, budget).await, client)
     }
 
@@ -222,10 +230,10 @@ mod tests {
         let (mut ear, mut client) = pair(budget.clone()).await;
         for _ in 0..3 {
             client.write_all(&text(LONG)).await.unwrap();
-            assert!(matches!(ear.next().await, Heard::Message(message) if message.len() == LONG));
+            assert!(matches!(ear.next(true).await, Heard::Message(message) if message.len() == LONG));
             assert!(budget.take(STEP).is_none(), "it is still held");
             client.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).await.unwrap();
-            assert!(matches!(ear.next().await, Heard::Pong));
+            assert!(matches!(ear.next(true).await, Heard::Pong));
             assert!(budget.take(2 * STEP).is_some(), "nobody has it any more");
         }
     }
@@ -236,7 +244,7 @@ mod tests {
         let (mut ear, mut client) = pair(budget.clone()).await;
         let _other = budget.take(STEP);
         client.write_all(&text(LONG)).await.unwrap();
-        assert!(matches!(ear.next().await, Heard::Over(Close::NoRoom)));
+        assert!(matches!(ear.next(true).await, Heard::Over(Close::NoRoom)));
     }
 
     #[tokio::test]
@@ -245,7 +253,7 @@ mod tests {
         let ping = [&[0x89, 0x80 | 100, 0, 0, 0, 0][..], &[0; 100]].concat();
         for _ in 0..2 * FREE / ping.len() {
             client.write_all(&ping).await.unwrap();
-            assert!(matches!(ear.next().await, Heard::Ping(payload) if payload.len() == 100));
+            assert!(matches!(ear.next(true).await, Heard::Ping(payload) if payload.len() == 100));
         }
     }
 }

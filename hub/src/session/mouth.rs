@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{Instant, timeout_at};
 
 use crate::calls::Kept;
 use crate::frame::{CLOSE, PING, PONG, TEXT, frame, header};
+use crate::stream::Writing;
 
 /// A client that takes less than [`PACE`] in this is slow.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,7 +45,7 @@ struct Piece {
 #[derive(Debug)]
 pub(super) struct Mouth {
     /// Shared with those who tell events while we are idle. The last of us who drops it ends the writing.
-    half: Arc<OwnedWriteHalf>,
+    half: Arc<Writing>,
     queue: VecDeque<Piece>,
     /// Part of a frame was written, and the rest was not.
     midway: bool,
@@ -57,13 +57,13 @@ pub(super) struct Mouth {
 }
 
 impl Mouth {
-    pub(super) fn new(half: OwnedWriteHalf) -> Self {
+    pub(super) fn new(half: Writing) -> Self {
         let (queue, kept) = (VecDeque::new(), Vec::new());
         Self { half: Arc::new(half), queue, midway: false, since: Instant::now(), taken: 0, kept }
     }
 
     /// The socket, for who writes while nothing is to be written here.
-    pub(super) fn half(&self) -> &Arc<OwnedWriteHalf> {
+    pub(super) fn half(&self) -> &Arc<Writing> {
         &self.half
     }
 
