@@ -72,7 +72,8 @@ metrics! {
         "How channels were chosen. Each selection is either selected or fail_fast (nobody may be asked now). It may also be degraded \
          (nobody fits; the least bad are asked), lag_excluded (at least one channel was left out for its head), last_resort (every \
          breaker is open), explored or trial (one that is quiet or half-open goes in front). failover counts attempts that followed \
-         another of the same request. In a batch each distinct need is a selection.";
+         another of the same request; one to a channel that its breaker does not admit is a last_resort as well. In a batch each distinct \
+         need is a selection.";
 
     ENVOYS = Gauge "lasso_envoys" ["state"] "Envoys"
         "Envoys that are connected (an xDS stream is open), current (its filters route by the generation it is led to), held (it refused \

@@ -1,7 +1,8 @@
 //! One cluster for each channel, and the one that clients' WebSockets go to.
 //!
 //! Duty: reach a provider quickly, keep its connections, notice dead ones; reach a ws channel by the hub, which has the sockets.
-//! Invariant: no cluster limits what the filter decided (Envoy's default of 3 concurrent retries would).
+//! Invariant: no cluster limits what the filter decided (Envoy's default of 3 concurrent retries would). Of clients that share a connection to the hub none waits
+//! for another: the connection's window has room for all of theirs.
 //! Leaves to others: paths, keys and headers (the filter writes them), choosing.
 
 use std::net::SocketAddr;
@@ -18,6 +19,12 @@ const PLENTY: u32 = 100_000;
 /// Connections to providers are given up before the provider does it: a request on a connection that is just being closed is reset.
 const IDLE_TIMEOUT: &str = "50s";
 
+/// Clients' sockets that share a connection to the hub, and its end.
+const SOCKETS_A_CONNECTION: u32 = 512;
+
+/// What Envoy takes of one of them while its client does not read, in bytes. It has room of its own for each client besides.
+const SOCKET_WINDOW: u32 = 65_536;
+
 /// Of a channel.
 pub(crate) fn cluster(plan: &ClusterPlan, site: &Site) -> Value {
     match &plan.leads_to {
@@ -26,9 +33,21 @@ pub(crate) fn cluster(plan: &ClusterPlan, site: &Site) -> Value {
     }
 }
 
-/// Where WebSockets of clients go.
+/// Where WebSockets of clients go: many over one connection (RFC 8441), so that Envoy reads what many are told at once.
 pub(crate) fn hub(address: SocketAddr) -> Value {
-    to_hub(HUB, address, &json!({"explicit_http_config": {"http_protocol_options": {}}}))
+    let mut http2 = http2();
+    http2["allow_connect"] = json!(true);
+    // What finds a hub that hangs. It must hang for longer than a busy machine makes it, since all sockets end with their connection.
+    http2["connection_keepalive"] = json!({"interval": "15s", "timeout": "20s"});
+    http2["max_concurrent_streams"] = json!(SOCKETS_A_CONNECTION);
+    http2["initial_stream_window_size"] = json!(SOCKET_WINDOW);
+    http2["initial_connection_window_size"] = json!(SOCKETS_A_CONNECTION * SOCKET_WINDOW);
+    let mut cluster = to_hub(HUB, address, &json!({"explicit_http_config": {"http2_protocol_options": http2}}));
+    // So it must not end either when what Envoy has for a hub that hangs is more than the kernel holds: pings have that.
+    if let Some(cluster) = cluster.as_object_mut() {
+        cluster.remove("upstream_bind_config");
+    }
+    cluster
 }
 
 fn to_provider(name: &str, location: &Location, site: &Site) -> Value {

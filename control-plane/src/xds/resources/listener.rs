@@ -57,7 +57,8 @@ fn connection_manager(site: &Site, parts: &Parts<'_>) -> Value {
         "local_reply_config": {"mappers": [no_hub()]},
         "access_log": access_logs(site),
         "http_filters": [
-            {"name": "envoy.filters.http.cors", "typed_config": {
+            // The route for preflights has it.
+            {"name": "envoy.filters.http.cors", "disabled": true, "typed_config": {
                 "@type": type_url("envoy.extensions.filters.http.cors.v3.Cors"),
             }},
             filters.down,

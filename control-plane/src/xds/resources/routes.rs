@@ -3,12 +3,13 @@
 //! Duty: match the cluster on what the filter published, retry what it marked, lead WebSockets to the hub, keep clients' headers from providers and providers'
 //! from clients.
 //! Invariant: Envoy retries nothing that the filter let through: no status codes in `retry_on`. A request without a published cluster
-//! gets a local reply, which the filter turns into a JSON-RPC error. What a client sends under the names of [`Told`] decides nothing: only what the
-//! filter takes for a call comes to a route that looks there, and it has written or removed them by then.
+//! gets a local reply, which the filter turns into a JSON-RPC error. What a client sends under the names of [`Told`] decides nothing: filter state is not
+//! a client's, and the headers are a hop's own, which Envoy takes off every request before anything looks at it.
 //! Leaves to others: everything that depends on the call (the filter).
 
 use std::collections::BTreeSet;
 
+use lasso_routing::header::{FROM_PROVIDERS, MODULE_ONCE, MODULE_PLAN, RETRY};
 use lasso_routing::time::Millis;
 use serde_json::{Map, Value, json};
 
@@ -20,32 +21,28 @@ const FOR_ANYTHING: &str = "reset,connect-failure,refused-stream,retriable-heade
 /// Only what never reached a provider.
 const FOR_WRITES: &str = "connect-failure,refused-stream";
 
-/// Added by the filter to an answer that must be retried, with a value that no provider sends; Envoy never sends it on.
-const RETRY_MARK: &str = "x-rpc-retry";
-const RETRY_VALUE: &str = "lasso";
-
 /// The routes to a deployment's clusters, and to others that an earlier catalog may still name.
 pub(crate) fn route_configuration(deployment: &Deployment, others: &BTreeSet<String>, kind: FilterKind) -> Value {
     let has_hosts =
         deployment.catalog.profiles.iter().flat_map(|profile| &profile.chains).any(|chain| !chain.hosts.is_empty());
-    let told = Told::by(kind, has_hosts);
+    let told = Told::by(kind);
     let times = Times::of(deployment);
     let clusters = deployment.clusters.iter().map(|plan| &plan.name).chain(others);
     let clusters = cluster_by_plan(&told, clusters);
     // Calls first: Envoy looks twice for each, and from the top.
     let posted = json!({"path_separated_prefix": "/rpc", "headers": [method("POST")]});
-    let mut once = call("once", &told.once, FOR_WRITES, &times, &clusters);
+    let mut once = call("once", &told.once, FOR_WRITES, &told, &times, &clusters);
     once["request_headers_to_remove"] = json!([FROM_CLIENTS, told.in_headers].concat());
     let mut routes = vec![
         once,
-        call("call", &posted, FOR_ANYTHING, &times, &clusters),
+        call("call", &posted, FOR_ANYTHING, &told, &times, &clusters),
         upgrade(),
         health(),
         preflight(),
         not_post(),
     ];
     if has_hosts {
-        routes.push(call("host", &json!({"path": "/"}), FOR_ANYTHING, &times, &clusters));
+        routes.push(call("host", &json!({"path": "/"}), FOR_ANYTHING, &told, &times, &clusters));
     }
     routes.push(not_found());
     json!({
@@ -54,13 +51,13 @@ pub(crate) fn route_configuration(deployment: &Deployment, others: &BTreeSet<Str
         "virtual_hosts": [{
             "name": NAME,
             "domains": ["*"],
-            "typed_per_filter_config": {"envoy.filters.http.cors": cors()},
             "routes": routes,
         }],
     })
 }
 
-/// What the filter decided, as it tells it to the routes: WebAssembly in filter state. A module cannot write that twice, and says it in request headers.
+/// What the filter decided, as it tells it to the routes: WebAssembly in filter state. A module cannot write that twice, and says it in request headers: two that no
+/// request has (above), and that Envoy finds without a search, which every call would pay for.
 #[derive(Debug)]
 struct Told {
     /// Where the next attempt's cluster and the request's number are.
@@ -71,13 +68,12 @@ struct Told {
     once: Value,
     /// Request headers that say so, and that no provider may see.
     in_headers: &'static [&'static str],
+    /// What the route takes off answers: nothing where the filter does, which can afford to look at what is there.
+    off_answers: &'static [&'static str],
 }
 
-/// Of a module, where `1` is a call that must not be sent twice.
-const ONCE_HEADER: &str = "x-lasso-once";
-
 impl Told {
-    fn by(kind: FilterKind, has_hosts: bool) -> Self {
+    fn by(kind: FilterKind) -> Self {
         match kind {
             FilterKind::Wasm => Self {
                 plan: json!({
@@ -90,21 +86,21 @@ impl Told {
                     "filter_state": [{"key": "wasm.lasso_once", "string_match": {"exact": "1"}}],
                 }),
                 in_headers: &[],
+                off_answers: FROM_PROVIDERS,
             },
-            FilterKind::Module => {
-                let header = json!({"name": ONCE_HEADER, "string_match": {"exact": "1"}});
-                // The paths of calls and no others: elsewhere the header would be a client's own. The path is looked at last.
-                let calls = if has_hosts { "/(rpc(/.*)?)?" } else { "/rpc(/.*)?" };
-                Self {
-                    plan: json!({
-                        "@type": type_url("envoy.type.matcher.v3.HttpRequestHeaderMatchInput"),
-                        "header_name": "x-lasso-plan",
-                    }),
-                    separator: ';',
-                    once: json!({"safe_regex": {"regex": calls}, "headers": [header, method("POST")]}),
-                    in_headers: &[ONCE_HEADER],
-                }
-            }
+            FilterKind::Module => Self {
+                plan: json!({
+                    "@type": type_url("envoy.type.matcher.v3.HttpRequestHeaderMatchInput"),
+                    "header_name": MODULE_PLAN,
+                }),
+                separator: ';',
+                once: json!({
+                    "prefix": "/",
+                    "headers": [{"name": MODULE_ONCE, "string_match": {"exact": "1"}}],
+                }),
+                in_headers: &[MODULE_ONCE],
+                off_answers: &[],
+            },
         }
     }
 }
@@ -140,7 +136,8 @@ pub(crate) fn longest_deadline(deployment: &Deployment) -> Millis {
     configured.map(|millis| Millis(u64::from(*millis))).fold(LONGEST_BUILT_IN, Millis::max)
 }
 
-/// WebSockets go to the hub, which says what is wrong with those that it does not take. It pings, so a silent one is a dead one.
+/// WebSockets go to the hub, which says what is wrong with those that it does not take. Who is silent is found by pings: a client by the hub's, the hub by those
+/// on its connections. A timer for each socket besides would be set again with whatever goes through it, which is a tenth of what that costs Envoy.
 fn upgrade() -> Value {
     json!({
         "name": "upgrade",
@@ -154,7 +151,9 @@ fn upgrade() -> Value {
         "route": {
             "cluster": HUB,
             "timeout": "0s",
-            "idle_timeout": "60s",
+            "idle_timeout": "0s",
+            // For what a client that is gone did not read; without it, it would wait as long as the connection lives.
+            "flush_timeout": "60s",
             "cluster_not_found_response_code": "SERVICE_UNAVAILABLE",
         },
     })
@@ -165,12 +164,12 @@ fn health() -> Value {
         "name": "health",
         "match": {"path": "/healthz", "headers": [method("GET")]},
         "direct_response": {"status": 200, "body": {"inline_string": "ok\n"}},
-        "response_headers_to_add": [set("content-type", "text/plain")],
+        "response_headers_to_add": [set("content-type", "text/plain"), any_origin()],
     })
 }
 
-/// What a browser asks before it calls. The CORS filter answers it, but only on a route that is no direct response; the cluster is
-/// never reached.
+/// What a browser asks before it calls. The CORS filter, which is there for this route alone, answers it, but only on a route that is no direct response; the
+/// cluster is never reached.
 fn preflight() -> Value {
     json!({
         "name": "preflight",
@@ -180,6 +179,10 @@ fn preflight() -> Value {
             {"name": "access-control-request-method", "present_match": true},
         ]},
         "route": {"cluster": "none"},
+        "typed_per_filter_config": {"envoy.filters.http.cors": {
+            "@type": type_url("envoy.config.route.v3.FilterConfig"),
+            "config": cors(),
+        }},
     })
 }
 
@@ -190,12 +193,17 @@ fn not_post() -> Value {
         "name": "not-post",
         "match": {"prefix": "/", "headers": [not_post]},
         "direct_response": {"status": 405, "body": {"inline_string": "JSON-RPC needs POST\n"}},
-        "response_headers_to_add": [set("allow", "POST"), set("content-type", "text/plain")],
+        "response_headers_to_add": [set("allow", "POST"), set("content-type", "text/plain"), any_origin()],
     })
 }
 
 fn method(name: &str) -> Value {
     json!({"name": ":method", "string_match": {"exact": name}})
+}
+
+/// Any page may read it.
+fn any_origin() -> Value {
+    set("access-control-allow-origin", "*")
 }
 
 fn set(name: &str, value: &str) -> Value {
@@ -208,18 +216,22 @@ fn not_found() -> Value {
         "name": "not-found",
         "match": {"prefix": "/"},
         "direct_response": {"status": 404, "body": {"inline_string": BODY}},
-        "response_headers_to_add": [set("content-type", "application/json"), set("access-control-allow-origin", "*")],
+        "response_headers_to_add": [set("content-type", "application/json"), any_origin()],
     })
 }
 
-fn call(name: &str, matches: &Value, retry_on: &str, times: &Times, clusters: &Value) -> Value {
+fn call(name: &str, matches: &Value, retry_on: &str, told: &Told, times: &Times, clusters: &Value) -> Value {
     json!({
         "name": name,
         "match": matches,
         "request_headers_to_remove": FROM_CLIENTS,
-        "response_headers_to_remove": FROM_PROVIDERS,
-        // Replies that the filter sends in place of a provider's do not pass the CORS filter, so the route lets browsers read them.
-        "response_headers_to_add": [set("content-type", "application/json"), set("access-control-allow-origin", "*")],
+        "response_headers_to_remove": told.off_answers,
+        // Anybody's page may read any answer; the CORS filter, which only preflights need, would cost every call a place in the chain.
+        "response_headers_to_add": [
+            set("content-type", "application/json"),
+            any_origin(),
+            set("access-control-expose-headers", "x-lasso-request-id,x-lasso-meta"),
+        ],
         "route": {
             "timeout": times.whole,
             "idle_timeout": times.idle,
@@ -232,7 +244,7 @@ fn call(name: &str, matches: &Value, retry_on: &str, times: &Times, clusters: &V
             }},
             "retry_policy": {
                 "retry_on": retry_on,
-                "retriable_headers": [{"name": RETRY_MARK, "string_match": {"exact": RETRY_VALUE}}],
+                "retriable_headers": [{"name": RETRY.0, "string_match": {"exact": RETRY.1}}],
                 "num_retries": 4,
                 "per_try_timeout": "0.5s",
                 "refresh_cluster_on_retry": true,
@@ -276,27 +288,3 @@ fn cors() -> Value {
 /// `accept-encoding`: the filter must be able to read answers.
 const FROM_CLIENTS: &[&str] =
     &["accept-encoding", "x-forwarded-proto", "x-forwarded-for", "x-envoy-external-address", "x-envoy-internal"];
-
-/// What a provider may send and a client must not see: what names it, and what a browser would take for ours. Each name costs every
-/// request a look, so what is only useless (caching, framing) stays.
-const FROM_PROVIDERS: &[&str] = &[
-    RETRY_MARK,
-    "content-type",
-    "set-cookie",
-    "alt-svc",
-    "location",
-    "link",
-    "via",
-    "x-powered-by",
-    "www-authenticate",
-    "strict-transport-security",
-    "report-to",
-    "nel",
-    "cf-ray",
-    "x-request-id",
-    "x-served-by",
-    "x-amzn-requestid",
-    "access-control-allow-origin",
-    "access-control-allow-credentials",
-    "access-control-expose-headers",
-];

@@ -14,6 +14,7 @@ use crate::testing::{SMALL, SOCKETS, load_text, site, site_with, tokens, yaml_of
 use crate::xds::encode::Schema;
 use crate::xds::snapshot::{ResourceType, Snapshot};
 use crate::yaml::Document;
+use lasso_routing::header::MODULE_ONCE;
 
 fn rendered() -> Value {
     rendered_with(&site())
@@ -105,17 +106,12 @@ fn both_filters_have_the_same_vm() {
 }
 
 #[test]
-fn the_modules_word_for_writes_counts_on_the_paths_of_calls_only() {
-    let check = |text: &str, paths: &str| {
-        let deployment = compile(&load_text(text).unwrap().config).unwrap();
-        let routes = super::routes::route_configuration(&deployment, &BTreeSet::new(), FilterKind::Module);
-        let once = &routes["virtual_hosts"][0]["routes"][0];
-        assert_eq!(once["match"]["safe_regex"]["regex"], paths);
-        assert_eq!(once["match"]["headers"][1], json!({"name": ":method", "string_match": {"exact": "POST"}}));
-        assert!(once["request_headers_to_remove"].as_array().unwrap().contains(&json!("x-lasso-once")));
-    };
-    check(SMALL, "/rpc(/.*)?");
-    check(&SMALL.replacen("chain_id: 1", "chain_id: 1\n        hosts: [eth.example]", 1), "/(rpc(/.*)?)?");
+fn the_modules_word_for_writes_reaches_no_provider() {
+    let deployment = compile(&load_text(SMALL).unwrap().config).unwrap();
+    let routes = super::routes::route_configuration(&deployment, &BTreeSet::new(), FilterKind::Module);
+    let once = &routes["virtual_hosts"][0]["routes"][0];
+    assert_eq!(once["match"]["headers"], json!([{"name": MODULE_ONCE, "string_match": {"exact": "1"}}]));
+    assert!(once["request_headers_to_remove"].as_array().unwrap().contains(&json!(MODULE_ONCE)));
 }
 
 #[test]
@@ -141,7 +137,7 @@ fn a_silent_stream_outlasts_the_longest_built_in_deadline() {
 }
 
 #[test]
-fn sockets_lead_to_the_hub_by_http_1_and_ws_channels_by_http_2() {
+fn sockets_and_ws_channels_lead_to_the_hub_by_http_2() {
     let deployment = compile(&load_text(SOCKETS).unwrap().config).unwrap();
     let over_ws = deployment.clusters.iter().find(|plan| plan.name == "lasso/ethereum/a/ws").unwrap();
     let clusters =
