@@ -6,6 +6,10 @@ CARGO  ?= cargo
 WASM   := --profile wasm --target wasm32-wasip1 -p lasso-filter
 MODULE := --profile module -p lasso-module
 
+ifneq ($(filter-out wasm module,$(FILTER)),)
+$(error FILTER takes the kind of the filter, wasm (the default) or module, not "$(FILTER)"; a file goes to --filter of lasso)
+endif
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -25,9 +29,9 @@ module: setup ## the filter as a native module, for Envoy 1.40 on Linux (FILTER=
 module-panic: setup # the same that panics when it is asked to, for one test
 	$(CARGO) build $(MODULE) --features inject-panic --target-dir target/panic
 
-run: build $(FILTER:wasm=) ## the demo: two chains, five providers; CONFIG=lasso.yaml: your own; WORKERS=n: Envoy's threads
+run: build $(FILTER:wasm=) ## the demo: two chains, five providers; CONFIG=lasso.yaml: your own; WORKERS=n: Envoy's threads; PORTS_FROM=22000: other ports; FILTER=module: the native filter
 	$(CARGO) build -p lasso-tests --bin lasso-demo
-	@exec target/debug/lasso-demo $(if $(CONFIG),--config $(CONFIG)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(FILTER),--filter $(FILTER))
+	@exec target/debug/lasso-demo $(if $(CONFIG),--config $(CONFIG)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(FILTER),--filter $(FILTER)) $(if $(PORTS_FROM),--ports-from $(PORTS_FROM))
 
 test: unit e2e e2e-module ## everything: unit, property, snapshot, house rules, end to end
 

@@ -5,6 +5,7 @@
 //! Invariant: bounded in count and time, only on 127.0.0.1, every process ends with this one. It fails when something could not be
 //! measured; a budget that does not hold is told, and fails the run only with `--enforce`.
 
+mod bystanders;
 mod calls;
 mod connection;
 mod failover;

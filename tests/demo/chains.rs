@@ -2,7 +2,7 @@
 
 use lasso_tests::{ChainConfig, Config, Fault, FaultProxy, Node, Scratch, loopback};
 
-use crate::{Ports, must_be_free};
+use crate::{OTHER_PORTS, Ports, must_be_free};
 
 /// A provider by name and how slow it is.
 struct Plan {
@@ -42,12 +42,16 @@ impl Chains {
     pub(crate) async fn start(ports: Ports, scratch: &Scratch) -> anyhow::Result<Self> {
         let (mut chains, mut provider_port, mut faults) = (Vec::new(), ports.providers, ports.faults);
         for (plan, node_port) in PLANS.iter().zip(ports.nodes..) {
-            must_be_free(loopback(node_port), &format!("the demo's node of {}", plan.chain))?;
+            must_be_free(loopback(node_port), &format!("the demo's node of {}", plan.chain), OTHER_PORTS)?;
             let node = Node::start_with(plan.chain_id, node_port, &["--block-time", "2"], scratch).await?;
             let mut providers = Vec::new();
             for (name, milliseconds) in plan.providers {
-                must_be_free(loopback(provider_port), &format!("the demo's provider {name}"))?;
-                must_be_free(loopback(faults), &format!("the fault admin of the demo's provider {name}"))?;
+                must_be_free(loopback(provider_port), &format!("the demo's provider {name}"), OTHER_PORTS)?;
+                must_be_free(
+                    loopback(faults),
+                    &format!("the fault switch of the demo's provider {name}"),
+                    OTHER_PORTS,
+                )?;
                 let proxy = FaultProxy::start_on(provider_port, Some(node.url())).await?.with_admin(faults).await?;
                 proxy.set([Fault::latency(*milliseconds)]);
                 providers.push(Provider { name, milliseconds: *milliseconds, faults, proxy });

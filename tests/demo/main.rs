@@ -2,7 +2,8 @@
 //!
 //! Duty: without `--config` two chains on local nodes, five providers behind fault proxies; with it the user's own providers. In
 //! both cases the control plane and Envoy as they would run anywhere, until ctrl-c.
-//! Invariant: everything that was started ends with this program; a port that is taken stops the start and is named with its key.
+//! Invariant: everything that was started ends with this program; a port that is taken stops the start and is named, with what would give another one;
+//! nothing in the folder grows from run to run.
 //! Leaves to others: what the processes are (`lasso_tests`), the chains (`chains`), what is printed (`page`).
 
 use std::{
@@ -34,13 +35,18 @@ struct Args {
     /// Envoy's worker threads; all processors when absent.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     workers: Option<u32>,
-    /// Takes all ports of the local chains' demo from this one on, where the usual ones are taken.
+    /// Takes all ports of the local chains' demo from this one on, where the usual ones are taken; with `--config` only Envoy's admin port is not the
+    /// configuration's.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1024..=65_000))]
     ports_from: Option<u16>,
     /// Where configuration and logs go.
     #[arg(long, default_value = ".run")]
     folder: PathBuf,
 }
+
+/// What to do about a port that the demo chose.
+const OTHER_PORTS: &str =
+    "take other ports: `make run PORTS_FROM=22000`, or another number up to 65000, moves those of the demo there";
 
 /// The ports of everything the demo starts.
 #[derive(Debug, Clone, Copy)]
@@ -109,14 +115,16 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let up = async {
         match &args.config {
             Some(config) => {
-                let stack = Stack::start(config, filter, ports.admin, workers, &scratch).await?;
+                let site = Site { config, own: true, filter, admin: ports.admin, workers };
+                let stack = Stack::start(&site, &scratch).await?;
                 page::own(&stack.rpc.to_string(), config, workers, &args.folder)?;
                 stack.until_something_ends().await
             }
             None => {
                 let chains = chains::Chains::start(ports, &scratch).await?;
                 let config = scratch.write("lasso.yaml", &chains.config().yaml(ports.listen()))?;
-                let stack = Stack::start(&config, filter, ports.admin, workers, &scratch).await?;
+                let site = Site { config: &config, own: false, filter, admin: ports.admin, workers };
+                let stack = Stack::start(&site, &scratch).await?;
                 page::demo(&stack.rpc.to_string(), &loopback(ports.http).to_string(), &chains, workers, &args.folder)?;
                 stack.until_something_ends().await
             }
@@ -149,34 +157,48 @@ struct Stack {
     rpc: SocketAddr,
 }
 
+/// What they run with.
+struct Site<'a> {
+    config: &'a Path,
+    /// The configuration is the user's, so its ports are for him to choose.
+    own: bool,
+    filter: FilterKind,
+    admin: u16,
+    workers: u32,
+}
+
+impl Site<'_> {
+    fn must_have_free(&self, address: SocketAddr, key: &str) -> anyhow::Result<()> {
+        let remedy = format!("set {key} in {} to another port", self.config.display());
+        must_be_free(address, key, if self.own { &remedy } else { OTHER_PORTS })
+    }
+}
+
 impl Stack {
-    async fn start(
-        config: &Path,
-        filter: FilterKind,
-        admin: u16,
-        workers: u32,
-        scratch: &Scratch,
-    ) -> anyhow::Result<Self> {
-        let (lasso, filter) = (tools::lasso()?, filter.file()?);
+    async fn start(site: &Site<'_>, scratch: &Scratch) -> anyhow::Result<Self> {
+        let (lasso, filter) = (tools::lasso()?, site.filter.file()?);
+        let (config, workers) = (site.config, site.workers);
         let checked = Command::new(&lasso).arg("check").arg(config).output().context("cannot run lasso")?;
         ensure!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr).trim_end());
         // What it warns of, like a provider that is left out: the log is no place to look for that.
         std::io::stderr().write_all(&checked.stderr)?;
         let effective = String::from_utf8_lossy(&checked.stdout).into_owned();
         let rpc = listen(&effective, "rpc")?;
-        must_be_free(rpc, "listen.rpc of the configuration")?;
+        site.must_have_free(rpc, "listen.rpc")?;
         for key in ["xds", "hub", "http"] {
-            must_be_free(listen(&effective, key)?, &format!("listen.{key} of the configuration"))?;
+            site.must_have_free(listen(&effective, key)?, &format!("listen.{key}"))?;
         }
-        must_be_free(loopback(admin), "Envoy's admin port of the demo")?;
+        must_be_free(loopback(site.admin), "Envoy's admin port", OTHER_PORTS)?;
 
         let mut serve = Command::new(&lasso);
         serve.arg("serve").arg(config).arg("--filter").arg(&filter);
-        serve.arg("--access-log").arg(std::path::absolute(scratch.file("access.log"))?);
+        // Envoy appends.
+        let access_log = scratch.write("access.log", "")?;
+        serve.arg("--access-log").arg(std::path::absolute(access_log)?);
         serve.args(["--workers", &workers.to_string()]);
         let control_plane = Process::start("lasso", &mut serve, scratch)?;
         let mut render = Command::new(&lasso);
-        render.args(["render", "bootstrap"]).arg(config).args(["--admin", &loopback(admin).to_string()]);
+        render.args(["render", "bootstrap"]).arg(config).args(["--admin", &loopback(site.admin).to_string()]);
         let rendered = render.output().context("cannot run lasso")?;
         ensure!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr).trim_end());
         let bootstrap = scratch.write("envoy.yaml", &String::from_utf8_lossy(&rendered.stdout))?;
@@ -220,9 +242,9 @@ fn listen(effective: &str, key: &str) -> anyhow::Result<SocketAddr> {
     value.parse().with_context(|| format!("listen.{key} is {value}, which is no address"))
 }
 
-fn must_be_free(address: SocketAddr, whose: &str) -> anyhow::Result<()> {
+fn must_be_free(address: SocketAddr, whose: &str, remedy: &str) -> anyhow::Result<()> {
     if let Err(error) = TcpListener::bind(address) {
-        bail!("cannot listen on {address} ({whose}): {error}; end what listens there, or choose another");
+        bail!("cannot listen on {address} ({whose}): {error}; end what listens there, or {remedy}");
     }
     Ok(())
 }

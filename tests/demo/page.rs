@@ -6,7 +6,7 @@ use crate::chains::{Chain, Chains};
 
 const BODY: &str = r#"'{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"}'"#;
 
-const SUBSCRIBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
+const SUBSCRIBE: &str = r#"'{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}'"#;
 
 /// One line on standard output.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
@@ -34,7 +34,7 @@ pub(crate) fn demo(rpc: &str, http: &str, chains: &Chains, workers: u32, folder:
     }
     line("\nListen on one socket (any WebSocket client will do); it survives the kills below:")?;
     for chain in &chains.chains {
-        line(&format!("  websocat ws://{rpc}/ws/rpc/{}    # then type: {SUBSCRIBE}", chain.name))?;
+        line(&subscribe(rpc, chain.name))?;
     }
     for chain in chains.chains.iter().take(1) {
         kill(rpc, chain)?;
@@ -46,6 +46,11 @@ pub(crate) fn demo(rpc: &str, http: &str, chains: &Chains, workers: u32, folder:
         line(&format!("  curl -s http://{http}/api/leaderboard/{}", chain.name))?;
     }
     line(&format!("\nConfiguration and logs are in {}. Ctrl-c stops everything.", folder.display()))
+}
+
+/// Node.js is there for the test clients; npx asks before it fetches wscat.
+fn subscribe(rpc: &str, chain: &str) -> String {
+    format!("  npx -y wscat -c ws://{rpc}/ws/rpc/{chain} -w 600 -x {SUBSCRIBE}")
 }
 
 fn kill(rpc: &str, chain: &Chain) -> anyhow::Result<()> {
@@ -72,6 +77,6 @@ pub(crate) fn own(rpc: &str, config: &Path, workers: u32, folder: &Path) -> anyh
     line(&format!("Lasso is up with {}: {workers} Envoy worker(s).\n", config.display()))?;
     line(&format!("  http://{rpc}/rpc/CHAIN\n\nAsk, with the name of one of your chains:"))?;
     line(&format!("  curl -s http://{rpc}/rpc/CHAIN -d {BODY}"))?;
-    line(&format!("  websocat ws://{rpc}/ws/rpc/CHAIN    # then type: {SUBSCRIBE}"))?;
+    line(&subscribe(rpc, "CHAIN"))?;
     line(&format!("\nLogs are in {}. Ctrl-c stops everything.", folder.display()))
 }

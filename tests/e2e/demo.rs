@@ -60,6 +60,30 @@ async fn the_demo_serves_two_chains_until_ctrl_c() {
 }
 
 #[tokio::test]
+async fn a_taken_port_of_the_demo_is_named_with_what_gives_others_and_the_access_log_starts_anew() {
+    let scratch = Scratch::new().unwrap();
+    let ports = free_ports(PORTS);
+    let arguments = ["--workers", "1", "--ports-from", &ports.to_string()];
+    let provider = ports + 10;
+    let taken = std::net::TcpListener::bind(("127.0.0.1", provider)).unwrap();
+    let refused = demo(&scratch, &arguments);
+    let ended = wait::until("the demo to end", Duration::from_secs(20), || async { refused.ended() }).await.unwrap();
+    let log = refused.log();
+    assert_eq!(ended.code(), Some(1), "{log}");
+    for said in [&format!("127.0.0.1:{provider} (the demo's provider swift)"), "make run PORTS_FROM="] {
+        assert!(log.contains(said), "{log}");
+    }
+
+    drop(taken);
+    let access_log = scratch.file("run").join("access.log");
+    std::fs::write(&access_log, "of a run before\n").unwrap();
+    let anew = demo(&scratch, &arguments);
+    printed(&anew, "Ctrl-c stops everything").await;
+    assert!(!std::fs::read_to_string(&access_log).unwrap().contains("of a run before"));
+    assert_eq!(interrupt(&anew).await, Some(0), "{}", anew.log());
+}
+
+#[tokio::test]
 async fn ones_own_file_is_served_and_a_taken_port_is_named() {
     let scratch = Scratch::new().unwrap();
     let ports = free_ports(PORTS);
@@ -73,7 +97,7 @@ async fn ones_own_file_is_served_and_a_taken_port_is_named() {
     let ended = wait::until("the demo to end", Duration::from_secs(20), || async { refused.ended() }).await.unwrap();
     let log = refused.log();
     assert_eq!(ended.code(), Some(1), "{log}");
-    assert!(log.contains("listen.rpc") && log.contains(&rpc.to_string()), "{log}");
+    assert!(log.contains(&format!("127.0.0.1:{rpc} (listen.rpc)")) && log.contains("set listen.rpc in "), "{log}");
 
     drop(taken);
     let own =

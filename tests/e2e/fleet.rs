@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lasso_tests::{ChainConfig, Client, Config, Door, Envoy, Fault, FaultProxy, Mesh, Options, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::pace::{Pace, both, named, none_lost, saying};
 
@@ -31,11 +31,15 @@ async fn two_envoys(config: &Config) -> (Mesh, Envoy) {
     (mesh, beside)
 }
 
-/// Whom an Envoy would ask, in order, as the request's meta says.
+/// Whom an Envoy would ask, in order, as the request's meta says; without last resorts.
 async fn candidates(envoy: &Envoy, path: &str) -> Vec<String> {
     let answered = envoy.post(&format!("{path}?include_meta=body"), CALL).await.unwrap();
-    let listed = answered.json()["lasso_meta"]["candidate_providers"].clone();
-    serde_json::from_value(listed).unwrap_or_else(|error| panic!("{error} in {}", answered.text()))
+    let meta = &answered.json()["lasso_meta"];
+    let listed = |key: &str| meta[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let admitted = listed("candidate_providers").filter(|own| !listed("last_resorts").any(|last| last == *own));
+    let named: Vec<String> = admitted.map(|own| own.strip_suffix(":http").unwrap_or(own).to_owned()).collect();
+    assert!(!named.is_empty(), "{}", answered.text());
+    named
 }
 
 async fn until_candidates(envoy: &Envoy, path: &str, within: Duration, wanted: &[&str]) {
@@ -205,6 +209,26 @@ async fn what_is_counted_is_what_the_providers_saw_whatever_becomes_of_the_strea
         let same = wait::until("all attempts to be counted", 10 * SECOND, look).await;
         assert!(same.is_ok(), "{name}: {} counted, {} seen", counted(&mesh, name).await, asked(provider));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_only_envoy_is_never_set_aside_though_probes_are_answered() {
+    let providers = [named("x", 1).await, named("y", 1).await, named("z", 1).await];
+    let chain = ChainConfig::new("ethereum", 1);
+    let chain =
+        ["x", "y", "z"].iter().zip(&providers).fold(chain, |chain, (name, at)| chain.provider(name, &at.url("/")));
+    let options = Options { control_plane: true, ..Options::default() };
+    let mesh = Mesh::start_with(&Config::new().strategy("round-robin").chain(chain), &options).await.unwrap();
+    // Probes are not the client's: they come at good moments only.
+    for (provider, name) in providers.iter().zip(["x", "y", "z"]) {
+        let failing = Fault::answer(lasso_tests::Answer::Reset).for_agent("unlucky");
+        provider.set(both(failing, saying(name, 1)));
+    }
+    let unlucky = Pace::start_as(Client::new().named("unlucky"), &mesh.url("/rpc/ethereum"), 60, &["eth_gasPrice"]);
+    unlucky.run_for(10 * SECOND).await;
+    let log = mesh.control_plane_log();
+    assert!(!log.contains("envoy_set_aside"), "{log}");
+    assert!(log.contains("breaker_opened"), "what the client suffers is seen: {log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! What crosses Lasso and what does not: client headers stay here, providers' headers too, paths and bodies are the provider's own.
 
 use hyper::Method;
+use lasso_routing::header::RETRY;
 use lasso_tests::{ChainConfig, Config, Fault, FaultProxy, Mesh, Recorded};
 use serde_json::json;
 
@@ -18,7 +19,7 @@ const PRIVATE: [(&str, &str); 14] = [
     ("accept-encoding", "gzip, br"),
     ("x-lasso-include-meta", "headers"),
     ("x-lasso-transport", "http"),
-    ("x-rpc-retry", "canary-client"),
+    ("keep-alive", "canary-client"),
     ("x-envoy-max-retries", "7"),
 ];
 
@@ -76,7 +77,7 @@ async fn clients_see_no_header_of_a_provider() {
         .header("set-cookie", "canary=1")
         .header("server", "canary-server")
         .header("x-powered-by", "canary")
-        .header("x-rpc-retry", "1")
+        .header("keep-alive", "canary")
         .header("access-control-allow-origin", "https://canary.example")
         .header("location", "/v2/canary")
         .header("link", "<http://canary.example>")
@@ -90,7 +91,49 @@ async fn clients_see_no_header_of_a_provider() {
     let all = format!("{:?}", answered.headers);
     assert!(!all.contains("canary") && !all.contains("h3="), "{all}");
     assert!(answered.headers.keys().all(|name| !name.as_str().starts_with("x-")), "{all}");
-    assert_eq!(provider.counts().requests, 1, "a provider's own x-rpc-retry is not ours");
+    assert_eq!(provider.counts().requests, 1, "a provider's own word under the name of our mark is not the mark");
+}
+
+#[tokio::test]
+async fn a_provider_that_sends_our_own_mark_is_asked_once_and_the_call_is_answered() {
+    let (sends, other) = (FaultProxy::without_node().await.unwrap(), FaultProxy::without_node().await.unwrap());
+    sends.set([Fault::result(json!("0x1")).header(RETRY.0, RETRY.1)]);
+    other.set([Fault::result(json!("0x2"))]);
+    let chain = ChainConfig::new("ethereum", 1).provider("sends", &sends.url("/")).provider("other", &other.url("/"));
+    let mesh = Mesh::start(&Config::new().chain(chain)).await.unwrap();
+    let answered = mesh.call("ethereum", "eth_call", json!([])).await.unwrap();
+    let result = answered.result();
+    assert!(result == Some(json!("0x1")) || result == Some(json!("0x2")), "{}", answered.text());
+    assert_eq!(sends.counts().requests, 1);
+    assert_eq!(answered.header(RETRY.0), None);
+}
+
+#[tokio::test]
+async fn a_page_of_any_origin_may_ask_and_read() {
+    let provider = FaultProxy::without_node().await.unwrap();
+    provider.set([Fault::result(json!("0x1")).header("access-control-expose-headers", "canary")]);
+    let chain = ChainConfig::new("ethereum", 1).provider("main", &provider.url("/"));
+    let mesh = Mesh::start(&Config::new().chain(chain)).await.unwrap();
+    let (client, url) = (mesh.client(), mesh.url("/rpc/ethereum?include_meta=headers"));
+    let origin = ("origin", "https://dapp.example");
+    let preflight = [
+        origin,
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "content-type,x-lasso-transport"),
+    ];
+    let allowed = client.send(Method::OPTIONS, &url, &preflight, "").await.unwrap();
+    assert_eq!(allowed.status, 200);
+    assert_eq!(allowed.header("access-control-allow-origin"), Some("https://dapp.example"));
+    assert_eq!(allowed.header("access-control-allow-methods"), Some("POST"));
+    assert_eq!(allowed.header("access-control-allow-headers"), Some("*,authorization"));
+    assert_eq!(provider.counts().requests, 0, "no provider is asked");
+    for (what, body) in [("an answer", CALL), ("an error", "{")] {
+        let answered = client.send(Method::POST, &url, &[origin], body).await.unwrap();
+        let header = |name: &str| answered.header(name).map(str::to_owned);
+        assert_eq!(header("access-control-allow-origin").as_deref(), Some("*"), "{what}");
+        let exposed = header("access-control-expose-headers");
+        assert_eq!(exposed.as_deref(), Some("x-lasso-request-id,x-lasso-meta"), "{what}");
+    }
 }
 
 #[tokio::test]
