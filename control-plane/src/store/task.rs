@@ -76,7 +76,7 @@ impl Task {
     fn begin(&mut self, catalog: &Arc<Catalog>, probing: bool) {
         let now = self.now();
         self.fleet.adopt(catalog, now);
-        self.fleet.set_probing(probing);
+        self.fleet.set_probing(probing, now);
         if let Some(Restored { channels, evidence, ago }) = self.checkpoint.restored() {
             self.fleet.restore(&channels, &evidence, ago, now);
         }

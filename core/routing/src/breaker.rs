@@ -281,9 +281,11 @@ impl Breaker {
         Some(Transition::Closed)
     }
 
-    const fn close(&mut self, now: Timestamp) {
+    fn close(&mut self, now: Timestamp) {
         self.phase = Phase::Closed;
         self.closed_since = Some(now);
+        // What started before and times out later is no silence that began before.
+        self.succeeded = self.succeeded.max(now);
         self.run = Run::NONE;
         self.window = Window::EMPTY;
         self.slots = Slots::NEW;

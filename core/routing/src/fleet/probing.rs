@@ -132,11 +132,9 @@ impl Account {
 
 impl Fleet {
     /// Switches probes on or off.
-    pub fn set_probing(&mut self, on: bool) {
+    pub fn set_probing(&mut self, on: bool, now: Timestamp) {
         (self.prober.on, self.prober.unsent) = (on, None);
-        for account in &mut self.accounts {
-            account.breaker.wait_for_probes(on && account.is_probed(), Timestamp::default());
-        }
+        self.wait_for_probes(now);
     }
 
     /// Orders the probes that are due.

@@ -52,7 +52,7 @@ impl Model {
     /// The failures of the current run, without those that are one with the first.
     fn run(&self) -> Vec<(Category, u16, u64)> {
         let success = self.ends.iter().rposition(|(signal, ..)| *signal == Signal::Success);
-        let succeeded = success.map_or(0, |at| self.ends[at].2);
+        let succeeded = success.map_or(self.closed_at.unwrap_or(0), |at| self.ends[at].2);
         let begin = success.map_or(0, |at| at + 1);
         let mut run = Vec::new();
         let mut began = None;

@@ -18,7 +18,7 @@ fn heads_of_all_workers_are_one() {
 fn a_lone_leader_is_not_believed_until_it_reads_its_block() {
     let mut world = World::of(&["p0", "p1", "p2"]);
     let worker = world.join(1, "a");
-    world.fleet.set_probing(true);
+    world.fleet.set_probing(true, world.now);
     for (provider, number) in [("p0", 100), ("p1", 101), ("p2", 1_100)] {
         world.shows(worker, provider, number);
     }
@@ -44,7 +44,7 @@ fn a_lone_leader_is_not_believed_until_it_reads_its_block() {
 fn of_two_that_contradict_each_other_both_are_asked_for_proof() {
     let mut world = World::of(&["p0", "p1"]);
     let worker = world.join(1, "a");
-    world.fleet.set_probing(true);
+    world.fleet.set_probing(true, world.now);
     world.later(100);
     world.answer_probes();
     world.shows(worker, "p0", 100);

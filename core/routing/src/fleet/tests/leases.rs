@@ -69,6 +69,15 @@ fn where_little_is_asked_the_last_to_ask_has_a_minute_for_its_trial() {
 }
 
 #[test]
+fn probes_that_are_switched_on_take_no_trial_back() {
+    let mut world = half_open();
+    world.later(5_000);
+    world.fleet.set_probing(true, world.now);
+    world.later(100);
+    assert_eq!((world.breaker("p0"), world.status("p0").waits_for_probe), ("half-open", false));
+}
+
+#[test]
 fn who_has_not_used_the_chain_for_a_minute_gets_no_trial() {
     let mut world = half_open();
     world.later(61_000);

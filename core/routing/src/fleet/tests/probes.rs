@@ -7,7 +7,7 @@ const SILENT: Saw = bad(Category::Network, 3);
 
 fn probing(providers: &[&str]) -> World {
     let mut world = World::of(providers);
-    world.fleet.set_probing(true);
+    world.fleet.set_probing(true, world.now);
     world
 }
 

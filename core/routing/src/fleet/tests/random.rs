@@ -148,7 +148,7 @@ impl Checked {
                 let decision = [Manual::Open, Manual::Close, Manual::Auto][decision];
                 world.event(Event::Decided { channel: channel(name(provider)), decision });
             }
-            Step::Probing(on) => world.fleet.set_probing(on),
+            Step::Probing(on) => world.fleet.set_probing(on, world.now),
             Step::Deaf(worker) => match world.deaf.iter().position(|deaf| deaf.0 == worker) {
                 Some(place) => {
                     let worker = world.deaf.remove(place);

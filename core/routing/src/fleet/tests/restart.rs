@@ -48,7 +48,7 @@ fn breakers_marks_and_decisions_are_as_before() {
 #[test]
 fn an_opening_that_ended_meanwhile_is_half_open_also_where_probes_run() {
     let mut again = reborn(&lived(), 5_000);
-    again.fleet.set_probing(true);
+    again.fleet.set_probing(true, again.now);
     again.later(100);
     assert_eq!(again.breaker("p0"), "half-open");
 }

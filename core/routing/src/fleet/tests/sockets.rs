@@ -87,7 +87,7 @@ fn people_see_which_ws_channels_are_connected() {
 #[test]
 fn no_probe_goes_to_a_ws_channel_and_its_opening_ends_by_the_clock() {
     let mut world = world();
-    world.fleet.set_probing(true);
+    world.fleet.set_probing(true, world.now);
     let worker = world.join(1, "a");
     world.sockets("p0/ws", true);
     world.says(worker, &[("p0/ws", good(10)), ("p0", good(10)), ("p1", good(10))]);
@@ -173,7 +173,7 @@ fn a_ws_channel_that_answers_for_another_chain_is_barred_until_it_does_not() {
 #[test]
 fn what_the_hub_hears_says_nothing_about_the_way_of_probes() {
     let mut world = world();
-    world.fleet.set_probing(true);
+    world.fleet.set_probing(true, world.now);
     for _ in 0..40 {
         world.later(100);
         for order in std::mem::take(&mut world.orders) {
@@ -193,7 +193,7 @@ fn what_the_hub_hears_says_nothing_about_the_way_of_probes() {
 fn new_heads_are_heads_and_spare_probes() {
     let heads = |live: bool| {
         let mut world = world();
-        world.fleet.set_probing(true);
+        world.fleet.set_probing(true, world.now);
         let mut asked = [0, 0];
         for tick in 0..1_200_u64 {
             world.later(100);
@@ -219,7 +219,7 @@ fn new_heads_are_heads_and_spare_probes() {
 #[test]
 fn when_new_heads_end_heads_are_asked_for_as_before() {
     let mut world = world();
-    world.fleet.set_probing(true);
+    world.fleet.set_probing(true, world.now);
     for block in 0..6 {
         world.head_came("p0/ws", 100 + block);
         for _ in 0..120 {
@@ -243,7 +243,7 @@ fn when_new_heads_end_heads_are_asked_for_as_before() {
 fn a_lone_leader_over_ws_proves_its_head_over_http() {
     let mut world = World::from(with_sockets(spec(&["p0", "p1", "p2"]), &["p0"]));
     let worker = world.join(1, "a");
-    world.fleet.set_probing(true);
+    world.fleet.set_probing(true, world.now);
     world.shows(worker, "p1", 100);
     world.shows(worker, "p2", 101);
     world.head_came("p0/ws", 1_100);
