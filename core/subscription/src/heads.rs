@@ -38,17 +38,24 @@ const FAR: u64 = 1_000;
 /// A head whose parents nobody knows is held against its channel after so long and so many answers.
 const UNLINKED: (Millis, u32) = (Millis::from_secs(2), 2);
 
+/// So many times where the chain stood is asked by number, before anything is right that there is.
+const BY_NUMBER: u32 = 7;
+
 /// A question under way.
 #[derive(Debug)]
 struct Asked {
     fetch: FetchId,
     ask: Ask,
+    /// It is about where the chain stands.
+    anchor: bool,
 }
 
 /// The content of the feed of heads.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
     branch: Branch,
+    /// What channels were known to have when the feed first lived.
+    stood: Option<u64>,
     gap: Gap,
     watch: Watch,
     catch_up: CatchUp,
@@ -101,12 +108,17 @@ impl Heads {
 
     /// Finds out where the chain stands. A channel that is silent from the start would else leave no trace of what it did not tell.
     fn ask_for_anchor(&mut self, side: &mut Side<'_>) {
-        // Not by number: what channels are known to have may be old, and what was before us is nobody's gap.
-        let known = side.desk.roster.best().is_some() && side.line.bound().is_some();
         self.try_again = None;
-        if known && side.desk.settings.fill && self.branch.last().is_none() && self.asked.is_none() {
-            let ask = Ask::Latest;
-            self.asked = Some(Asked { fetch: side.fetch(ask.clone()), ask });
+        let Some(best) = side.desk.roster.best().filter(|_| side.line.bound().is_some()) else { return };
+        let stood = *self.stood.get_or_insert(best);
+        if side.desk.settings.fill && self.branch.last().is_none() && self.asked.is_none() {
+            // What channels are known to have may be old, and what was before us is nobody's gap. But when that was not answered, the newest block may
+            // have come since.
+            let ask = match self.tries {
+                1..=BY_NUMBER => Ask::Headers { from: stood, to: stood },
+                _ => Ask::Latest,
+            };
+            self.asked = Some(Asked { fetch: side.fetch(ask.clone()), ask, anchor: true });
         }
     }
 
@@ -240,7 +252,7 @@ impl Heads {
         let Some(last) = self.branch.number() else { return self.ask_for_anchor(side) };
         let Some(goal) = self.gap.goal().map(|goal| goal.hash) else {
             if let Some(ask) = self.catch_up.ask(last, self.watch.is_fresh(), side.line, side.desk, side.now) {
-                self.asked = Some(Asked { fetch: side.fetch(ask.clone()), ask });
+                self.asked = Some(Asked { fetch: side.fetch(ask.clone()), ask, anchor: false });
             }
             return;
         };
@@ -256,7 +268,7 @@ impl Heads {
             self.tries = 0;
         }
         let ask = ask_for(missing, number, last, self.by_hash || self.tries > 0);
-        self.asked = Some(Asked { fetch: side.fetch(ask.clone()), ask });
+        self.asked = Some(Asked { fetch: side.fetch(ask.clone()), ask, anchor: false });
     }
 
     /// A fetch was answered.
@@ -267,11 +279,11 @@ impl Heads {
             if self.branch.last().is_none() {
                 self.tries = self.tries.saturating_add(1);
                 self.try_again = Some(try_again(self.tries, side.now));
+                return;
             }
-            return;
+            self.tries = 0;
         }
-        if asked.ask == Ask::Latest {
-            // A head came first.
+        if asked.anchor {
             return self.proceed(side);
         }
         let taken = match answer {

@@ -397,6 +397,40 @@ fn a_channel_that_is_silent_from_the_start_hides_nothing() {
 }
 
 #[test]
+fn what_came_while_nobody_said_where_the_chain_stood_is_told() {
+    let chain = chain(5);
+    let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
+    rig.channels(&[(1, true, Some(100)), (2, true, Some(100))]);
+    rig.subscribe(7, Key::NewHeads);
+    rig.accept();
+    rig.fail();
+    rig.channels(&[(1, true, Some(102)), (2, true, Some(102))]);
+    for _ in 0..2 {
+        rig.pass(1_100);
+        rig.answer(&chain, 102);
+    }
+    assert_eq!(rig.heard(7), "101 102");
+}
+
+#[test]
+fn a_number_that_nobody_has_is_not_asked_for_forever() {
+    let chain = chain(5);
+    let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
+    rig.channels(&[(1, true, Some(1_000_000))]);
+    rig.subscribe(7, Key::NewHeads);
+    rig.accept();
+    rig.fail();
+    for _ in 0..12 {
+        rig.pass(5_000);
+        rig.answer(&chain, 102);
+    }
+    rig.channels(&[(1, true, Some(103))]);
+    rig.pass(5_000);
+    rig.answer(&chain, 103);
+    assert_eq!(rig.heard(7), "103");
+}
+
+#[test]
 fn where_the_chain_stands_is_asked_until_it_is_known() {
     let chain = Chain::new(100, &[0; 5]);
     let mut rig = Rig::new();

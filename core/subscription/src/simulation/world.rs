@@ -67,6 +67,7 @@ pub(super) struct World {
     now: u64,
     seed: u64,
     block_time: u64,
+    growing: bool,
     reorgs: u64,
     failing: u64,
     faults: Vec<(usize, u64, u64, Fault)>,
@@ -97,6 +98,7 @@ impl World {
             now: START,
             seed: seed | 1,
             block_time,
+            growing: true,
             reorgs,
             failing,
             faults,
@@ -136,7 +138,7 @@ impl World {
         let end = self.now + millis;
         while self.now < end {
             self.now += STEP;
-            if self.now % self.block_time < STEP {
+            if self.growing && self.now % self.block_time < STEP {
                 self.grow();
             }
             if self.now % 1_500 < STEP && self.chance(30) {
@@ -158,11 +160,13 @@ impl World {
         }
     }
 
-    /// No more faults; time enough for everything to come out.
+    /// No more faults, then no more blocks; time enough for everything to come out, of nodes that are late, too.
     pub(super) fn settle(&mut self) {
         self.faults.clear();
         (self.reorgs, self.failing) = (0, 0);
         self.run(40_000);
+        self.growing = false;
+        self.run(5_000);
     }
 
     fn grow(&mut self) {
