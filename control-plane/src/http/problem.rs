@@ -63,20 +63,9 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message)
     }
 
-    pub(crate) fn bad_query(wrong: &str) -> Self {
-        let message = format!("{wrong}; the query takes profile, region, transport and method");
-        Self::new(StatusCode::BAD_REQUEST, "bad_query", message)
-    }
-
-    pub(crate) fn bad_feed_query(wrong: &str) -> Self {
-        let message = format!("{wrong}; the query takes profile, region and chain");
-        Self::new(StatusCode::BAD_REQUEST, "bad_query", message)
-    }
-
-    pub(crate) fn bad_history_query(wrong: &str) -> Self {
-        let message =
-            format!("{wrong}; the query takes chain, profile, method, from, to and resolution (times in seconds)");
-        Self::new(StatusCode::BAD_REQUEST, "bad_query", message)
+    /// `takes`: the names that there are.
+    pub(crate) fn bad_query(wrong: &str, takes: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_query", format!("{wrong}; the query takes {takes}"))
     }
 
     pub(crate) fn bad_host() -> Self {

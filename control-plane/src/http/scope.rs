@@ -4,13 +4,13 @@
 //! Invariant: a name that nothing has is an error that says what there is, never an empty answer.
 //! Leaves to others: the rows (`rows`).
 
-use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use lasso_jsonrpc::method::{Method, MethodClass};
 use lasso_routing::catalog::{Catalog, Transport};
 use lasso_routing::fleet::view::{ChainView, ChannelStatus, StandingRow, View};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::problem::Problem;
@@ -34,9 +34,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Scope {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let query = Query::<Self>::from_request_parts(parts, state).await;
-        query.map(|Query(scope)| scope).map_err(|wrong: QueryRejection| Problem::bad_query(&wrong.body_text()))
+        query(parts, state, "profile, region, transport and method").await
     }
+}
+
+/// The query of a request, which `takes` these names.
+pub(super) async fn query<T: DeserializeOwned, S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    takes: &str,
+) -> Result<T, Problem> {
+    let query = Query::<T>::from_request_parts(parts, state).await;
+    query.map(|Query(read)| read).map_err(|wrong| Problem::bad_query(&wrong.body_text(), takes))
 }
 
 /// A scope whose names all exist.

@@ -2,8 +2,7 @@
 //!
 //! Duty: the query. Invariant: a name that nothing has is an error that says what there is. Who names nothing needs no store.
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use lasso_hub::FeedRow;
 use serde::Deserialize;
@@ -11,7 +10,7 @@ use utoipa::IntoParams;
 
 use crate::http::Api;
 use crate::http::problem::Problem;
-use crate::http::scope::Scope;
+use crate::http::scope::{Scope, query};
 
 /// Which feeds.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
@@ -30,8 +29,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let query = Query::<Self>::from_request_parts(parts, state).await;
-        query.map(|Query(wanted)| wanted).map_err(|wrong: QueryRejection| Problem::bad_feed_query(&wrong.body_text()))
+        query(parts, state, "profile, region and chain").await
     }
 }
 

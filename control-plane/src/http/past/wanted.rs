@@ -3,8 +3,7 @@
 //! Duty: the query. Invariant: a chain that the configuration does not have is an error that says what there is.
 //! Leaves to others: the rows and their bounds (`history`).
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use lasso_routing::catalog::Catalog;
 use serde::Deserialize;
@@ -13,6 +12,7 @@ use utoipa::IntoParams;
 use crate::history::{History, Question};
 use crate::http::Api;
 use crate::http::problem::Problem;
+use crate::http::scope::query;
 
 /// Which part of the past.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -37,10 +37,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let query = Query::<Self>::from_request_parts(parts, state).await;
-        query
-            .map(|Query(wanted)| wanted)
-            .map_err(|wrong: QueryRejection| Problem::bad_history_query(&wrong.body_text()))
+        query(parts, state, "chain, profile, method, from, to and resolution (times in seconds)").await
     }
 }
 
