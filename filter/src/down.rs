@@ -424,8 +424,11 @@ impl<H: Host> Down<H> {
 fn copies(catalog: &Catalog, exchange: &Exchange) -> usize {
     let profile = catalog.profile(exchange.ask.target.profile);
     let broadcast = profile.map_or(1, |profile| profile.broadcast() as usize);
-    let whole = exchange.plan.admitted();
-    if Method::of(&exchange.ask.method).safety() == Safety::Broadcast { broadcast.min(whole) } else { 1 }
+    // Nearly always; and then nobody needs to know what the method is.
+    if broadcast <= 1 || Method::of(&exchange.ask.method).safety() != Safety::Broadcast {
+        return 1;
+    }
+    broadcast.min(exchange.plan.admitted())
 }
 
 /// The body for providers where the client's cannot go as it is: a notification gets an id (so that its outcome can be judged), a missing version is added,

@@ -1,7 +1,7 @@
 //! Envoy's functions, made safe.
 //!
 //! Duty: every call into Envoy that a stream's filter or a configuration makes, with slices and vectors instead of pointers.
-//! Invariant: bytes of Envoy's are copied before the call returns, since any setter may move them; a null stream is asked nothing.
+//! Invariant: bytes of Envoy's are copied or compared before the call returns, since any setter may move them; a null stream is asked nothing.
 //! Leaves to others: when what is called.
 
 #![allow(unsafe_code, reason = "calls of a C interface")]
@@ -30,11 +30,25 @@ impl EnvoyBuffer {
 
     /// Adds a copy.
     fn copy_to(self, bytes: &mut Vec<u8>) {
+        self.look(|own| bytes.extend_from_slice(own));
+    }
+
+    fn is(self, bytes: &[u8]) -> bool {
+        let mut same = false;
+        // Of another length, nearly always.
+        if self.length == bytes.len() {
+            self.look(|own| same = own == bytes);
+        }
+        same
+    }
+
+    /// To look at the bytes and do nothing else.
+    fn look(self, see: impl FnOnce(&[u8])) {
         if self.ptr.is_null() || self.length == 0 {
             return;
         }
         // SAFETY: Envoy's promise for every buffer it hands out: `length` bytes that live until the hook returns or a setter is called.
-        bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(self.ptr, self.length) });
+        see(unsafe { std::slice::from_raw_parts(self.ptr, self.length) });
     }
 }
 
@@ -51,7 +65,7 @@ pub(crate) fn array<T: Copy>(ptr: *const T, length: usize) -> Vec<T> {
     if ptr.is_null() || length == 0 {
         return Vec::new();
     }
-    // SAFETY: as for `EnvoyBuffer::copy_to`.
+    // SAFETY: as for `EnvoyBuffer::look`.
     unsafe { std::slice::from_raw_parts(ptr, length) }.to_vec()
 }
 
@@ -91,28 +105,36 @@ impl Stream {
         (found && !value.ptr.is_null()).then(|| value.to_vec())
     }
 
-    /// Shows a copy of every header.
-    pub(crate) fn each_header(self, map: HeaderMap, see: &mut dyn FnMut(&str, &[u8])) {
+    /// Every header, where Envoy has it.
+    fn headers(self, map: HeaderMap) -> Vec<EnvoyHeader> {
         if self.0.is_null() {
-            return;
+            return Vec::new();
         }
         // SAFETY: a live filter.
         let size = unsafe { abi::envoy_dynamic_module_callback_http_get_headers_size(self.0, map) };
         let mut headers = vec![EnvoyHeader { key: EnvoyBuffer::EMPTY, value: EnvoyBuffer::EMPTY }; size];
         // SAFETY: there is room for as many as Envoy just said.
         let found = unsafe { abi::envoy_dynamic_module_callback_http_get_headers(self.0, map, headers.as_mut_ptr()) };
-        if !found {
-            return;
-        }
+        if found { headers } else { Vec::new() }
+    }
+
+    /// Which of these names there are.
+    pub(crate) fn present(self, map: HeaderMap, names: &'static [&'static str]) -> Vec<&'static str> {
+        let headers = self.headers(map);
+        let is_there = |name: &&&str| headers.iter().any(|header| header.key.is(name.as_bytes()));
+        names.iter().filter(is_there).copied().collect()
+    }
+
+    /// Shows a copy of every header.
+    pub(crate) fn each_header(self, map: HeaderMap, see: &mut dyn FnMut(&str, &[u8])) {
+        let headers = self.headers(map);
         // One place for all of them: one for each name and value would be most of what this costs.
         let mut bytes = Vec::with_capacity(headers.iter().map(|header| header.key.length + header.value.length).sum());
         headers.iter().flat_map(|header| [header.key, header.value]).for_each(|buffer| buffer.copy_to(&mut bytes));
         let mut rest = bytes.as_slice();
         for header in headers {
-            let (Some((key, values)), length) = (rest.split_at_checked(header.key.length), header.value.length) else {
-                return;
-            };
-            let Some((value, others)) = values.split_at_checked(length) else { return };
+            let Some((key, values)) = rest.split_at_checked(header.key.length) else { return };
+            let Some((value, others)) = values.split_at_checked(header.value.length) else { return };
             // Envoy's header names are ASCII; one that is not can be none that we look for.
             if let Ok(key) = std::str::from_utf8(key) {
                 see(key, value);

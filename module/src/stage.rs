@@ -114,11 +114,9 @@ impl Stage {
 
     /// Takes off what a provider sent and no client may see.
     pub(crate) fn screen_response(&self) {
-        let mut found = Vec::new();
-        self.stream().each_header(HeaderMap::Response, &mut |name, _| {
-            found.extend(FROM_PROVIDERS.iter().filter(|foreign| **foreign == name));
-        });
-        found.into_iter().for_each(|name| self.stream().set_header(HeaderMap::Response, name, None));
+        for name in self.stream().present(HeaderMap::Response, FROM_PROVIDERS) {
+            self.stream().set_header(HeaderMap::Response, name, None);
+        }
     }
 
     /// The request goes on: what was published for it is looked at.
