@@ -151,10 +151,16 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
 
 /// The control plane and Envoy.
 struct Stack {
-    // Envoy is dropped first, as it would be stopped first.
     envoy: Process,
     control_plane: Process,
     rpc: SocketAddr,
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // While Envoy is there, so that the hub can take leave of its clients.
+        self.control_plane.stop();
+    }
 }
 
 /// What they run with.

@@ -55,6 +55,7 @@ async fn the_demo_serves_two_chains_until_ctrl_c() {
     let told = socket.events(&heads).len();
     socket.until_events(&heads, told + 2, Duration::from_secs(10)).await.unwrap();
     assert_eq!(interrupt(&demo).await, Some(0), "{}", demo.log());
+    assert_eq!(socket.end(Duration::from_secs(1)).await.unwrap().code(), 1012, "clients are told before Envoy goes");
     assert!(demo.log().contains("stopped"), "{}", demo.log());
     assert!(client.read(&url("ethereum")).await.is_err(), "something still listens");
 }

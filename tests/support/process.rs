@@ -172,10 +172,12 @@ impl Process {
 
     /// Asks it to end, waits, insists.
     pub fn stop(&mut self) {
+        // The control plane's clients may take so long.
+        const PATIENCE: Duration = Duration::from_secs(10);
         if self.ended().is_none() {
             let _ = self.signal("TERM");
             let asked = Instant::now();
-            while self.ended().is_none() && asked.elapsed() < Duration::from_secs(3) {
+            while self.ended().is_none() && asked.elapsed() < PATIENCE {
                 std::thread::park_timeout(Duration::from_millis(10));
             }
         }
