@@ -1,11 +1,12 @@
 //! Processors: who runs where, and how much time it took there.
 //!
 //! Invariant: where there are two processors and `taskset`, Envoy has one for itself and everything else the other; where not,
-//! nothing is pinned and the report says so.
+//! nothing is pinned and the report says so. Who is spread over both for a while says so too.
 
 use std::{
     fs,
     process::{Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -25,7 +26,7 @@ impl Layout {
     pub(crate) fn take() -> anyhow::Result<Self> {
         let allowed = allowed()?;
         let &[envoy, .., load] = allowed.as_slice() else { return Ok(Self::Free) };
-        Ok(if moved(std::process::id(), load) { Self::Pinned { envoy, load } } else { Self::Free })
+        Ok(if moved(std::process::id(), &load.to_string()) { Self::Pinned { envoy, load } } else { Self::Free })
     }
 
     /// Where Envoys run, and whatever is measured with them.
@@ -36,19 +37,30 @@ impl Layout {
         }
     }
 
-    /// Moves a running process beside the load, so that Envoy has its processor for itself. Whether that was done.
-    pub(crate) fn beside_load(self, pid: u32) -> bool {
+    /// Lets this process, and what it starts, run on both processors. How many those are.
+    pub(crate) fn spread(self) -> anyhow::Result<u32> {
         match self {
-            Self::Pinned { load, .. } => moved(pid, load),
-            Self::Free => false,
+            Self::Pinned { envoy, load } => {
+                ensure!(moved(std::process::id(), &format!("{envoy},{load}")), "taskset did not move us");
+                Ok(2)
+            }
+            Self::Free => Ok(u32::try_from(thread::available_parallelism()?.get())?),
         }
+    }
+
+    /// Moves this process back to its own.
+    pub(crate) fn gather(self) -> anyhow::Result<()> {
+        if let Self::Pinned { load, .. } = self {
+            ensure!(moved(std::process::id(), &load.to_string()), "taskset did not move us back");
+        }
+        Ok(())
     }
 }
 
-/// Moves all threads of a process to a processor. Whether that was done.
-fn moved(pid: u32, processor: u32) -> bool {
+/// Moves all threads of a process to these processors. Whether that was done.
+fn moved(pid: u32, processors: &str) -> bool {
     let taskset = Command::new("taskset")
-        .args(["-a", "-p", "-c", &processor.to_string(), &pid.to_string()])
+        .args(["-a", "-p", "-c", processors, &pid.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
