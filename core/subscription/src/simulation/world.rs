@@ -67,7 +67,6 @@ pub(super) struct World {
     now: u64,
     seed: u64,
     block_time: u64,
-    growing: bool,
     reorgs: u64,
     failing: u64,
     faults: Vec<(usize, u64, u64, Fault)>,
@@ -98,7 +97,6 @@ impl World {
             now: START,
             seed: seed | 1,
             block_time,
-            growing: true,
             reorgs,
             failing,
             faults,
@@ -138,7 +136,7 @@ impl World {
         let end = self.now + millis;
         while self.now < end {
             self.now += STEP;
-            if self.growing && self.now % self.block_time < STEP {
+            if self.now % self.block_time < STEP {
                 self.grow();
             }
             if self.now % 1_500 < STEP && self.chance(30) {
@@ -165,7 +163,7 @@ impl World {
         self.faults.clear();
         (self.reorgs, self.failing) = (0, 0);
         self.run(40_000);
-        self.growing = false;
+        self.block_time = u64::MAX;
         self.run(5_000);
     }
 
