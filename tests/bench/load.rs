@@ -20,7 +20,7 @@ use anyhow::{Context as _, bail};
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{sleep, timeout},
 };
 
 use crate::{calls, connection::Connection};
@@ -33,7 +33,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) enum Pace {
     /// As soon as it was answered.
     FlatOut,
-    /// As soon as it was answered, but not more often than this.
+    /// As soon as it was answered, but not more often than this on average; each connection at moments of its own.
     AtMostEvery(Duration),
     /// So many calls a second over all connections, evenly, whether earlier ones were answered or not.
     Rate(f64),
@@ -109,7 +109,7 @@ impl Load {
             let tally = Arc::clone(&tally);
             match order.pace {
                 Pace::FlatOut => connections.spawn(flat_out(connection, tally)),
-                Pace::AtMostEvery(pause) => connections.spawn(pausing(connection, tally, pause)),
+                Pace::AtMostEvery(pause) => connections.spawn(pausing(connection, tally, pause, number)),
                 Pace::Rate(_) => connections.spawn(when_due(connection, tally, Arc::clone(&due))),
             };
         }
@@ -176,11 +176,12 @@ async fn flat_out(mut connection: Connection, tally: Arc<Tally>) -> anyhow::Resu
     Ok(())
 }
 
-async fn pausing(mut connection: Connection, tally: Arc<Tally>, pause: Duration) -> anyhow::Result<()> {
-    let mut turns = interval(pause);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+async fn pausing(mut connection: Connection, tally: Arc<Tally>, pause: Duration, number: u64) -> anyhow::Result<()> {
+    let mut chance = number;
     while tally.goes_on() {
-        turns.tick().await;
+        // Clients that were answered at the same moment would else ask in step for ever.
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        sleep(pause.mul_f64(0.5 + (chance >> 33) as f64 / f64::from(1_u32 << 31))).await;
         let asked = Instant::now();
         let answered = connection.ask().await?;
         tally.count(answered.whole, asked);

@@ -87,6 +87,8 @@ struct Effort {
     isolations: u32,
     /// Of the living chain, alone and again beside the dead one.
     isolation: Duration,
+    /// Parts of a window whose latencies are taken each by itself.
+    slices: usize,
     /// Of ten thousand plans.
     batches: u32,
     /// Clients' sockets that a head goes to, and such heads.
@@ -103,6 +105,7 @@ const FULL: Effort = Effort {
     failovers: 1_000,
     isolations: 3,
     isolation: Duration::from_millis(4_000),
+    slices: 16,
     batches: 50,
     sockets: 5_000,
     heads: 20,
@@ -117,6 +120,7 @@ const QUICK: Effort = Effort {
     failovers: 250,
     isolations: 1,
     isolation: Duration::from_millis(3_000),
+    slices: 10,
     batches: 10,
     sockets: 1_000,
     heads: 8,

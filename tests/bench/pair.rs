@@ -15,7 +15,7 @@ use crate::{
     load::{Load, Order, Pace, run},
     machine::Layout,
     mock::{Manner, Mock},
-    numbers::{Middle, quantile},
+    numbers::{Middle, calm_quantile},
     report::{Budget, Report},
     site::{AccessLog, Site},
 };
@@ -170,8 +170,10 @@ impl Pair {
         for _ in 0..effort.rounds {
             let mut plain = at_rate(&self.plain, rate, effort).await?;
             let mut lasso = at_rate(&ours.lasso, rate, effort).await?;
-            let mut two =
-                |share| anyhow::Ok(Two { plain: quantile(&mut plain, share)?, lasso: quantile(&mut lasso, share)? });
+            let mut two = |share| {
+                let of = |latencies: &mut Vec<u32>| calm_quantile(latencies, effort.slices, share);
+                anyhow::Ok(Two { plain: of(&mut plain)?, lasso: of(&mut lasso)? })
+            };
             beside.p50.push(two(0.5)?);
             beside.p99.push(two(0.99)?);
         }
