@@ -31,6 +31,7 @@ const ALIVE_RATE: f64 = 2_000.0;
 pub(crate) async fn measure(effort: &Effort, layout: Layout, report: &mut Report) -> anyhow::Result<()> {
     let (mut ratios, mut alone, mut beside) = (Vec::new(), Vec::new(), Vec::new());
     let (mut asked, mut whole, mut refused) = (0, 0, 0);
+    let _awake = layout.stay_awake()?;
     for _ in 0..effort.isolations {
         let holes = [black_hole()?, black_hole()?, black_hole()?];
         let healthy = Mock::start(Manner::Healthy).await?;

@@ -28,6 +28,9 @@ use crate::{calls, connection::Connection};
 /// Longer than any deadline of the calls we send.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
+/// All of those that ask at moments of their own have begun by then: as long as an attempt that nobody answers.
+const COME_WITHIN: Duration = Duration::from_millis(500);
+
 /// When a connection asks again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pace {
@@ -178,10 +181,14 @@ async fn flat_out(mut connection: Connection, tally: Arc<Tally>) -> anyhow::Resu
 
 async fn pausing(mut connection: Connection, tally: Arc<Tally>, pause: Duration, number: u64) -> anyhow::Result<()> {
     let mut chance = number;
-    while tally.goes_on() {
-        // Clients that were answered at the same moment would else ask in step for ever.
+    let mut share = || {
         chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        sleep(pause.mul_f64(0.5 + (chance >> 33) as f64 / f64::from(1_u32 << 31))).await;
+        (chance >> 33) as f64 / f64::from(1_u32 << 31)
+    };
+    // Clients that came or were answered at the same moment would else ask in step for ever.
+    sleep(COME_WITHIN.mul_f64(share())).await;
+    while tally.goes_on() {
+        sleep(pause.mul_f64(0.5 + share())).await;
         let asked = Instant::now();
         let answered = connection.ask().await?;
         tally.count(answered.whole, asked);

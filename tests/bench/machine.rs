@@ -5,12 +5,14 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Command, Stdio},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, ensure};
+use lasso_tests::{Process, Scratch, tools};
 
 /// Who runs where.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +50,16 @@ impl Layout {
         }
     }
 
+    /// Keeps Envoy's processor from sleeping while little is asked of it, until this is dropped: whoever has anything to do there goes before. On a virtual
+    /// machine waking up takes longer than a call, and the host decides how long.
+    pub(crate) fn stay_awake(self) -> anyhow::Result<Option<Awake>> {
+        let Self::Pinned { envoy, .. } = self else { return Ok(None) };
+        let scratch = Scratch::new()?;
+        let mut spin = tools::on(Some(envoy), Path::new("chrt"));
+        spin.args(["--idle", "0", "sh", "-c", "while :; do :; done"]);
+        Ok(Some(Awake { _spinner: Process::start("spin", &mut spin, &scratch)?, _scratch: scratch }))
+    }
+
     /// Moves this process back to its own.
     pub(crate) fn gather(self) -> anyhow::Result<()> {
         if let Self::Pinned { load, .. } = self {
@@ -55,6 +67,13 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+/// A process that does nothing.
+#[derive(Debug)]
+pub(crate) struct Awake {
+    _spinner: Process,
+    _scratch: Scratch,
 }
 
 /// Moves all threads of a process to these processors. Whether that was done.

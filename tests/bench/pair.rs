@@ -93,6 +93,7 @@ pub(crate) async fn measure(
             let ours = pair.beside(layout, *kind).await?;
             pair.paired(&ours, effort, beside).await?;
             measured.busy.extend(pair.alone(&ours, effort, beside).await?);
+            let _awake = layout.stay_awake()?;
             pair.at_half_load(&ours, effort, beside).await?;
         }
     }
