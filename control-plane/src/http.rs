@@ -16,6 +16,7 @@ mod openapi;
 mod past;
 mod problem;
 mod process;
+mod query;
 mod rows;
 mod scope;
 

@@ -1,7 +1,7 @@
 //! Envoy's functions, made safe.
 //!
 //! Duty: every call into Envoy that a stream's filter or a configuration makes, with slices and vectors instead of pointers.
-//! Invariant: bytes of Envoy's are copied or compared before the call returns, since any setter may move them; a null stream is asked nothing.
+//! Invariant: bytes of Envoy's are copied or compared before anything else is asked of Envoy, since any setter may move them; a null stream is asked nothing.
 //! Leaves to others: when what is called.
 
 #![allow(unsafe_code, reason = "calls of a C interface")]
@@ -105,7 +105,7 @@ impl Stream {
         (found && !value.ptr.is_null()).then(|| value.to_vec())
     }
 
-    /// Every header, where Envoy has it.
+    /// Every header, where Envoy has it until a setter is called.
     fn headers(self, map: HeaderMap) -> Vec<EnvoyHeader> {
         if self.0.is_null() {
             return Vec::new();

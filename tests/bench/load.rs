@@ -28,7 +28,7 @@ use crate::{calls, connection::Connection};
 /// Longer than any deadline of the calls we send.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
-/// All of those that ask at moments of their own have begun by then: as long as an attempt that nobody answers.
+/// Those that ask at moments of their own come one after the other in so long: as long as an attempt that nobody answers.
 const COME_WITHIN: Duration = Duration::from_millis(500);
 
 /// When a connection asks again.
@@ -36,8 +36,8 @@ const COME_WITHIN: Duration = Duration::from_millis(500);
 pub(crate) enum Pace {
     /// As soon as it was answered.
     FlatOut,
-    /// As soon as it was answered, but not more often than this on average; each connection at moments of its own.
-    AtMostEvery(Duration),
+    /// So long after it was answered, on average; each connection at moments of its own.
+    After(Duration),
     /// So many calls a second over all connections, evenly, whether earlier ones were answered or not.
     Rate(f64),
 }
@@ -112,13 +112,13 @@ impl Load {
             let tally = Arc::clone(&tally);
             match order.pace {
                 Pace::FlatOut => connections.spawn(flat_out(connection, tally)),
-                Pace::AtMostEvery(pause) => connections.spawn(pausing(connection, tally, pause, number)),
+                Pace::After(pause) => connections.spawn(pausing(connection, tally, pause, number)),
                 Pace::Rate(_) => connections.spawn(when_due(connection, tally, Arc::clone(&due))),
             };
         }
         match order.pace {
             Pace::Rate(rate) => connections.spawn(announce(Arc::clone(&due), Arc::clone(&tally), rate)),
-            Pace::FlatOut | Pace::AtMostEvery(_) => connections.spawn(stay_awake(Arc::clone(&tally))),
+            Pace::FlatOut | Pace::After(_) => connections.spawn(stay_awake(Arc::clone(&tally))),
         };
         Ok(Self { tally, due, connections })
     }

@@ -1,7 +1,7 @@
 //! Processors: who runs where, and how much time it took there.
 //!
 //! Invariant: where there are two processors and `taskset`, Envoy has one for itself and everything else the other; where not,
-//! nothing is pinned and the report says so. Who is spread over both for a while says so too.
+//! nothing is pinned and the report says so. What is measured over both says so in its name.
 
 use std::{
     fs,
@@ -52,12 +52,12 @@ impl Layout {
 
     /// Keeps Envoy's processor from sleeping while little is asked of it, until this is dropped: whoever has anything to do there goes before. On a virtual
     /// machine waking up takes longer than a call, and the host decides how long.
-    pub(crate) fn stay_awake(self) -> anyhow::Result<Option<Awake>> {
-        let Self::Pinned { envoy, .. } = self else { return Ok(None) };
+    pub(crate) fn stay_awake(self) -> anyhow::Result<Awake> {
+        let Self::Pinned { envoy, .. } = self else { return Ok(Awake(None)) };
         let scratch = Scratch::new()?;
         let mut spin = tools::on(Some(envoy), Path::new("chrt"));
         spin.args(["--idle", "0", "sh", "-c", "while :; do :; done"]);
-        Ok(Some(Awake { _spinner: Process::start("spin", &mut spin, &scratch)?, _scratch: scratch }))
+        Ok(Awake(Some((Process::start("spin", &mut spin, &scratch)?, scratch))))
     }
 
     /// Moves this process back to its own.
@@ -69,11 +69,15 @@ impl Layout {
     }
 }
 
-/// A process that does nothing.
+/// A process that does nothing, where one is needed.
 #[derive(Debug)]
-pub(crate) struct Awake {
-    _spinner: Process,
-    _scratch: Scratch,
+pub(crate) struct Awake(Option<(Process, Scratch)>);
+
+impl Awake {
+    /// Fails when it did not run: then what was measured meanwhile is something else.
+    pub(crate) fn must_live(&self) -> anyhow::Result<()> {
+        self.0.as_ref().map_or(Ok(()), |(spinner, _)| spinner.must_live())
+    }
 }
 
 /// Moves all threads of a process to these processors. Whether that was done.

@@ -30,8 +30,8 @@ impl Middle {
     }
 }
 
-/// The middle one of a quantile in so many parts, each of them later than the one before; sorts within them. A pause of the machine is in few of them,
-/// what an Envoy does again and again is in most.
+/// The middle one of a quantile in so many parts of as many calls, each later than the one before; sorts within them. What is in fewer than half of the parts
+/// does not show, as pauses of the machine do not.
 pub(crate) fn calm_quantile(latencies: &mut [u32], parts: usize, share: f64) -> anyhow::Result<f64> {
     let length = latencies.len().div_ceil(parts).max(1);
     let quantiles: Vec<f64> =

@@ -15,7 +15,7 @@ use crate::{
     load::{Load, Order, Pace, run},
     machine::Layout,
     mock::{Manner, Mock},
-    numbers::{Middle, calm_quantile},
+    numbers::{Middle, quantile},
     report::{Budget, Report},
     site::{AccessLog, Site},
 };
@@ -93,8 +93,9 @@ pub(crate) async fn measure(
             let ours = pair.beside(layout, *kind).await?;
             pair.paired(&ours, effort, beside).await?;
             measured.busy.extend(pair.alone(&ours, effort, beside).await?);
-            let _awake = layout.stay_awake()?;
+            let awake = layout.stay_awake()?;
             pair.at_half_load(&ours, effort, beside).await?;
+            awake.must_live()?;
         }
     }
     measured.report(report)
@@ -171,10 +172,8 @@ impl Pair {
         for _ in 0..effort.rounds {
             let mut plain = at_rate(&self.plain, rate, effort).await?;
             let mut lasso = at_rate(&ours.lasso, rate, effort).await?;
-            let mut two = |share| {
-                let of = |latencies: &mut Vec<u32>| calm_quantile(latencies, effort.slices, share);
-                anyhow::Ok(Two { plain: of(&mut plain)?, lasso: of(&mut lasso)? })
-            };
+            let mut two =
+                |share| anyhow::Ok(Two { plain: quantile(&mut plain, share)?, lasso: quantile(&mut lasso, share)? });
             beside.p50.push(two(0.5)?);
             beside.p99.push(two(0.99)?);
         }

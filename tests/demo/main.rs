@@ -112,7 +112,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let scratch = Scratch::at(&args.folder)?;
     let ports = Ports::of(args);
     let stop = stopped()?;
-    let up = async {
+    let mut up = Box::pin(async {
         match &args.config {
             Some(config) => {
                 let site = Site { config, own: true, filter, admin: ports.admin, workers };
@@ -129,11 +129,12 @@ async fn run(args: &Args) -> anyhow::Result<()> {
                 stack.until_something_ends().await
             }
         }
-    };
+    });
     tokio::select! {
-        ended = up => ended?,
-        () = stop => {}
+        ended = &mut up => ended?,
+        () = stop => page::line("\nstopping: WebSocket clients are told first, which takes 12 seconds at most")?,
     }
+    drop(up);
     page::line("\nstopped: Envoy, the control plane and everything else this program started")
 }
 

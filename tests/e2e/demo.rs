@@ -21,7 +21,7 @@ async fn printed(demo: &Process, text: &str) {
 
 async fn interrupt(demo: &Process) -> Option<i32> {
     demo.signal("INT").unwrap();
-    wait::until("the demo to end", Duration::from_secs(10), || async { demo.ended() }).await.unwrap().code()
+    wait::until("the demo to end", Duration::from_secs(20), || async { demo.ended() }).await.unwrap().code()
 }
 
 #[tokio::test]

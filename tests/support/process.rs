@@ -172,8 +172,8 @@ impl Process {
 
     /// Asks it to end, waits, insists.
     pub fn stop(&mut self) {
-        // The control plane's clients may take so long.
-        const PATIENCE: Duration = Duration::from_secs(10);
+        // The control plane takes leave of its clients for 12 seconds at most.
+        const PATIENCE: Duration = Duration::from_secs(15);
         if self.ended().is_none() {
             let _ = self.signal("TERM");
             let asked = Instant::now();

@@ -4,16 +4,16 @@
 //! Invariant: a name that nothing has is an error that says what there is, never an empty answer.
 //! Leaves to others: the rows (`rows`).
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use lasso_jsonrpc::method::{Method, MethodClass};
 use lasso_routing::catalog::{Catalog, Transport};
 use lasso_routing::fleet::view::{ChainView, ChannelStatus, StandingRow, View};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::problem::Problem;
+use super::query::query;
 
 /// Narrows an answer.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -36,16 +36,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Scope {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         query(parts, state, "profile, region, transport and method").await
     }
-}
-
-/// The query of a request, which `takes` these names.
-pub(super) async fn query<T: DeserializeOwned, S: Send + Sync>(
-    parts: &mut Parts,
-    state: &S,
-    takes: &str,
-) -> Result<T, Problem> {
-    let query = Query::<T>::from_request_parts(parts, state).await;
-    query.map(|Query(read)| read).map_err(|wrong| Problem::bad_query(&wrong.body_text(), takes))
 }
 
 /// A scope whose names all exist.

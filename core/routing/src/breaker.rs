@@ -64,7 +64,7 @@ pub struct Breaker {
     closed_since: Option<Timestamp>,
     /// Probes run: an opening ends when one has succeeded, not by the clock alone.
     waits_for_probe: bool,
-    /// The last success that is known.
+    /// Silence does not begin before: the last success that is known, or when it closed or its run was ended.
     succeeded: Timestamp,
     run: Run,
     window: Window,

@@ -38,7 +38,7 @@ const FAR: u64 = 1_000;
 /// A head whose parents nobody knows is held against its channel after so long and so many answers.
 const UNLINKED: (Millis, u32) = (Millis::from_secs(2), 2);
 
-/// So many times where the chain stood is asked by number, before anything is right that there is.
+/// So many times where the chain stood is asked by number, before whatever is the newest will do.
 const BY_NUMBER: u32 = 7;
 
 /// A question under way.
@@ -54,7 +54,7 @@ struct Asked {
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
     branch: Branch,
-    /// What channels were known to have when the feed first lived.
+    /// What channels were known to have when it was first asked where the chain stands.
     stood: Option<u64>,
     gap: Gap,
     watch: Watch,
@@ -110,7 +110,9 @@ impl Heads {
     fn ask_for_anchor(&mut self, side: &mut Side<'_>) {
         self.try_again = None;
         let Some(best) = side.desk.roster.best().filter(|_| side.line.bound().is_some()) else { return };
-        let stood = *self.stood.get_or_insert(best);
+        let most = side.desk.settings.max_fill_blocks / 2;
+        let stood = self.stood.filter(|stood| best.saturating_sub(*stood) <= most).unwrap_or(best);
+        self.stood = Some(stood);
         if side.desk.settings.fill && self.branch.last().is_none() && self.asked.is_none() {
             // What channels are known to have may be old, and what was before us is nobody's gap. But when that was not answered, the newest block may
             // have come since.
@@ -123,8 +125,9 @@ impl Heads {
     }
 
     /// The chain stands there, unless a head came first.
-    fn anchor(&mut self, results: &[Arc<str>], side: &mut Side<'_>) {
-        let head = results.iter().find_map(|raw| Head::read(raw));
+    fn anchor(&mut self, ask: &Ask, results: &[Arc<str>], side: &mut Side<'_>) {
+        let mut heads = results.iter().filter_map(|raw| Head::read(raw));
+        let head = heads.find(|head| *ask == Ask::Latest || fits(ask, head));
         if let Some(head) = head.filter(|head| !self.is_absurd(head.number, side.desk)) {
             self.branch.add(head.clone(), &mut Vec::new());
             side.news.steps.push(Step::Anchored(head));
@@ -275,7 +278,7 @@ impl Heads {
     pub(crate) fn fetched(&mut self, fetch: FetchId, answer: Result<Vec<Arc<str>>, FetchFailure>, side: &mut Side<'_>) {
         let Some(asked) = self.asked.take_if(|asked| asked.fetch == fetch) else { return };
         if self.branch.last().is_none() {
-            self.anchor(answer.as_deref().unwrap_or_default(), side);
+            self.anchor(&asked.ask, answer.as_deref().unwrap_or_default(), side);
             if self.branch.last().is_none() {
                 self.tries = self.tries.saturating_add(1);
                 self.try_again = Some(try_again(self.tries, side.now));

@@ -10,7 +10,8 @@ use utoipa::IntoParams;
 
 use crate::http::Api;
 use crate::http::problem::Problem;
-use crate::http::scope::{Scope, query};
+use crate::http::query::query;
+use crate::http::scope::Scope;
 
 /// Which feeds.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]

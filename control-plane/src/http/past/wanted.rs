@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use crate::history::{History, Question};
 use crate::http::Api;
 use crate::http::problem::Problem;
-use crate::http::scope::query;
+use crate::http::query::query;
 
 /// Which part of the past.
 #[derive(Debug, Deserialize, IntoParams)]

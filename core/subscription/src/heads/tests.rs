@@ -413,6 +413,45 @@ fn what_came_while_nobody_said_where_the_chain_stood_is_told() {
 }
 
 #[test]
+fn another_block_than_the_one_asked_for_is_not_where_the_chain_stood() {
+    let chain = chain(5);
+    let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
+    rig.channels(&[(1, true, Some(100)), (2, true, Some(100))]);
+    rig.subscribe(7, Key::NewHeads);
+    rig.accept();
+    rig.fail();
+    rig.channels(&[(1, true, Some(102)), (2, true, Some(102))]);
+    rig.pass(500);
+    let (fetch, _) = rig.fetches.pop_front().unwrap();
+    rig.event(Event::Fetched { fetch, answer: Ok(vec![chain.at(102).head().into()]) });
+    for _ in 0..2 {
+        rig.pass(1_100);
+        rig.answer(&chain, 102);
+    }
+    assert_eq!(rig.heard(7), "101 102");
+}
+
+#[test]
+fn where_the_chain_stood_long_ago_ends_nobody() {
+    let chain = chain(500);
+    let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
+    rig.channels(&[(1, true, Some(100)), (2, true, Some(100))]);
+    rig.subscribe(7, Key::NewHeads);
+    let [(first, _)] = rig.accept()[..] else { panic!() };
+    rig.fail();
+    rig.event(Event::Lost { binding: first });
+    rig.channels(&[(1, false, Some(500)), (2, false, Some(500))]);
+    rig.pass(400_000);
+    rig.channels(&[(1, true, Some(500)), (2, true, Some(500))]);
+    rig.pass(1_000);
+    let [(second, _)] = rig.accept()[..] else { panic!() };
+    rig.answer(&chain, 500);
+    rig.arrive(second, &chain.at(501).head());
+    rig.pass(1_000);
+    assert_eq!((rig.heard(7).as_str(), rig.ended.len()), ("501", 0));
+}
+
+#[test]
 fn a_number_that_nobody_has_is_not_asked_for_forever() {
     let chain = chain(5);
     let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
