@@ -27,8 +27,31 @@ const DEAD_PAUSE: Duration = Duration::from_millis(50);
 const ALIVE_CONNECTIONS: u64 = 16;
 const ALIVE_RATE: f64 = 2_000.0;
 
-/// Measures and reports.
-pub(crate) async fn measure(effort: &Effort, layout: Layout, report: &mut Report) -> anyhow::Result<()> {
+/// Measures each kind of the filter and reports.
+pub(crate) async fn measure(
+    effort: &Effort,
+    layout: Layout,
+    kinds: &[FilterKind],
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    for kind in kinds {
+        // The default has the plain name.
+        let named = match kind {
+            FilterKind::Wasm => "",
+            FilterKind::Module => ", module",
+        };
+        measure_kind(effort, layout, *kind, named, report).await?;
+    }
+    Ok(())
+}
+
+async fn measure_kind(
+    effort: &Effort,
+    layout: Layout,
+    kind: FilterKind,
+    named: &str,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let (mut ratios, mut alone, mut beside) = (Vec::new(), Vec::new(), Vec::new());
     let (mut asked, mut whole, mut refused) = (0, 0, 0);
     let (awake, mut calm_ratios) = (layout.stay_awake()?, Vec::new());
@@ -41,7 +64,7 @@ pub(crate) async fn measure(effort: &Effort, layout: Layout, report: &mut Report
         }
         let alive = ChainConfig::new("alive", 1).provider("healthy", &healthy.url());
         let config = Config::new().strategy("fastest").exploring().chain(alive).chain(dead);
-        let site = Site::lasso(layout, FilterKind::Wasm, &config, AccessLog::Off, ALIVE).await?;
+        let site = Site::lasso(layout, kind, &config, AccessLog::Off, ALIVE).await?;
         let order = |path, connections, pace| Order {
             address: site.address(),
             path,
@@ -74,12 +97,14 @@ pub(crate) async fn measure(effort: &Effort, layout: Layout, report: &mut Report
     awake.must_live()?;
     ensure!(asked > 0, "the living chain was not asked");
     let share = whole as f64 / asked as f64;
-    report.row("beside a dead chain: share of calls with a result", Middle::only(share), "", Budget::AtLeast(1.0));
-    report.row("beside a dead chain: p99 / alone", Middle::of(&ratios)?, "", Budget::AtMost(1.3));
-    report.figure("beside a dead chain: p99 / alone, of the middle part of the calls", Middle::of(&calm_ratios)?, "");
-    report.figure("p99 of the living chain, alone", Middle::of(&alone)?, " us");
-    report.figure("p99 of the living chain, beside the dead one", Middle::of(&beside)?, " us");
-    report.figure("calls that the dead chain refused", Middle::only(f64::from(u32::try_from(refused)?)), "");
+    let of = |what: &str| format!("{what}{named}");
+    let dead = |what: &str| format!("beside a dead chain: {what}{named}");
+    report.row(&dead("share of calls with a result"), Middle::only(share), "", Budget::AtLeast(1.0));
+    report.row(&dead("p99 / alone"), Middle::of(&ratios)?, "", Budget::AtMost(1.3));
+    report.figure(&dead("p99 / alone, of the middle part of the calls"), Middle::of(&calm_ratios)?, "");
+    report.figure(&of("p99 of the living chain, alone"), Middle::of(&alone)?, " us");
+    report.figure(&of("p99 of the living chain, beside the dead one"), Middle::of(&beside)?, " us");
+    report.figure(&of("calls that the dead chain refused"), Middle::only(f64::from(u32::try_from(refused)?)), "");
     Ok(())
 }
 

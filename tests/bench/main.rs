@@ -149,7 +149,7 @@ async fn measure(effort: &Effort, layout: Layout, args: &Args) -> anyhow::Result
         match part {
             Part::Pair => pair::measure(effort, layout, kinds, &mut report).await?,
             Part::Failover => failover::measure(effort, layout, &mut report).await?,
-            Part::Isolation => isolation::measure(effort, layout, &mut report).await?,
+            Part::Isolation => isolation::measure(effort, layout, kinds, &mut report).await?,
             Part::Rank => rank::measure(effort, &mut report)?,
             Part::Fanout => fanout::measure(effort, layout, &mut report).await?,
         }
