@@ -56,6 +56,8 @@ pub(crate) struct Heads {
     branch: Branch,
     /// What channels were known to have when it was first asked where the chain stands.
     stood: Option<u64>,
+    /// The block where the chain stands, while nothing was told after it.
+    anchored: Option<Hash>,
     gap: Gap,
     watch: Watch,
     catch_up: CatchUp,
@@ -130,6 +132,7 @@ impl Heads {
         let head = heads.find(|head| *ask == Ask::Latest || fits(ask, head));
         if let Some(head) = head.filter(|head| !self.is_absurd(head.number, side.desk)) {
             self.branch.add(head.clone(), &mut Vec::new());
+            self.anchored = Some(head.hash);
             side.news.steps.push(Step::Anchored(head));
         }
     }
@@ -163,7 +166,11 @@ impl Heads {
     }
 
     fn take(&mut self, head: Head, channel: ChannelId, side: &mut Side<'_>) {
-        if self.branch.was_told(&head.hash) || self.gap.has(&head.hash) {
+        if self.anchored.take_if(|anchored| *anchored == head.hash).is_some() {
+            // The channel tells it, so it came after us: whoever said where the chain stands was faster.
+            side.deliver(head.payload);
+            self.told_at = side.now;
+        } else if self.branch.was_told(&head.hash) || self.gap.has(&head.hash) {
             side.tally.duplicates += 1;
         } else if self.branch.last().is_none() || self.branch.joins(&head.parent) {
             self.tell(vec![head], side);
@@ -193,6 +200,7 @@ impl Heads {
         }
         side.news.steps.append(&mut steps);
         self.told_at = side.now;
+        self.anchored = None;
         (self.tries, self.try_again) = (0, None);
         self.catch_up.advanced();
         self.close_gap(side);

@@ -413,6 +413,20 @@ fn what_came_while_nobody_said_where_the_chain_stood_is_told() {
 }
 
 #[test]
+fn a_block_that_came_while_it_was_asked_where_the_chain_stands_is_told_once() {
+    let chain = chain(5);
+    let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
+    rig.channels(&[(1, true, Some(100)), (2, true, Some(100))]);
+    rig.subscribe(7, Key::NewHeads);
+    let [(binding, _)] = rig.accept()[..] else { panic!() };
+    rig.answer(&chain, 101);
+    for number in [101, 101, 102] {
+        rig.arrive(binding, &chain.at(number).head());
+    }
+    assert_eq!(rig.heard(7), "101 102");
+}
+
+#[test]
 fn another_block_than_the_one_asked_for_is_not_where_the_chain_stood() {
     let chain = chain(5);
     let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
