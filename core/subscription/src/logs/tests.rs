@@ -1,7 +1,7 @@
 use lasso_routing::time::Millis;
 
 use crate::fixture::{Chain, Made, Rig, logs_key, refusal};
-use crate::{Ask, BindingId, ChannelId, Ended, Event, Kind, Notice, Standing};
+use crate::{Ask, BindingId, ChannelId, Ended, Event, Kind, Notice, Settings, Standing};
 
 /// A live feed of logs at channel 1 with one subscription, 7, and its feed of heads; the block 100 told.
 struct Live {
@@ -427,4 +427,29 @@ fn the_chain_is_followed_again_when_heads_are_back() {
     let block = chain.mine(1, 0);
     live.head(&block);
     assert_eq!(live.heard(), "101.0 102.0 -102.0");
+}
+
+#[test]
+fn logs_of_a_block_that_came_while_it_was_asked_where_the_chain_stands_are_told() {
+    let chain = Chain::new(100, &[0, 1, 1, 0]);
+    for early in [false, true] {
+        let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
+        rig.channels(&[(1, true, Some(100)), (2, true, Some(100))]);
+        rig.subscribe(7, logs_key());
+        let [(heads, _), (logs, _)] = rig.accept()[..] else { panic!("heads and logs are bound") };
+        if early {
+            rig.arrive(logs, &chain.at(101).log(0));
+        }
+        rig.answer(&chain, 101);
+        rig.arrive(heads, &chain.at(101).head());
+        if !early {
+            rig.arrive(logs, &chain.at(101).log(0));
+        }
+        rig.arrive(heads, &chain.at(102).head());
+        rig.arrive(logs, &chain.at(102).log(0));
+        rig.arrive(heads, &chain.at(103).head());
+        rig.pass(10_000);
+        rig.answer(&chain, 103);
+        assert_eq!(rig.heard(7), "101.0 102.0", "{early}");
+    }
 }
