@@ -15,7 +15,7 @@ use crate::{
     machine::Layout,
     mock::{Manner, Mock},
     numbers::{Middle, calm_quantile, quantile},
-    report::{Budget, Report},
+    report::{Budget, Report, named},
     site::{AccessLog, Site},
 };
 
@@ -35,11 +35,7 @@ pub(crate) async fn measure(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     for kind in kinds {
-        // The default has the plain name.
-        let named = match kind {
-            FilterKind::Wasm => "",
-            FilterKind::Module => ", module",
-        };
+        let named = named(*kind);
         measure_kind(effort, layout, *kind, named, report).await?;
     }
     Ok(())

@@ -16,7 +16,7 @@ use crate::{
     machine::Layout,
     mock::{Manner, Mock},
     numbers::{Middle, quantile},
-    report::{Budget, Report},
+    report::{Budget, Report, named},
     site::{AccessLog, Site},
 };
 
@@ -241,11 +241,7 @@ async fn at_rate(site: &Site, rate: f64, effort: &Effort) -> anyhow::Result<Vec<
 impl Measured {
     fn report(&self, report: &mut Report) -> anyhow::Result<()> {
         for (kind, beside) in &self.ours {
-            // The default has the plain name.
-            let named = match kind {
-                FilterKind::Wasm => "",
-                FilterKind::Module => ", module",
-            };
+            let named = named(*kind);
             beside.report(named, report)?;
         }
         report.figure("throughput, the load straight on the mock", Middle::of(&self.direct)?, " /s");

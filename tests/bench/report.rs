@@ -4,6 +4,7 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
+use lasso_tests::FilterKind;
 use serde_json::{Value, json};
 
 use crate::{machine::Layout, numbers::Middle};
@@ -132,6 +133,14 @@ fn values(what: &str, measured: Middle, unit: &str) -> Value {
 }
 
 /// Three digits that mean something.
+/// What stands behind the rows of a kind of the filter: the default has the plain name.
+pub(crate) const fn named(kind: FilterKind) -> &'static str {
+    match kind {
+        FilterKind::Wasm => "",
+        FilterKind::Module => ", module",
+    }
+}
+
 fn figure(value: f64) -> String {
     match value.abs() {
         ..10.0 => format!("{value:.3}"),

@@ -12,6 +12,15 @@ fn live(chain: &Chain) -> (Rig, BindingId) {
     (rig, binding)
 }
 
+/// The same before any head came, when channels are known to have the block 100: it is being asked where the chain stands.
+fn silent() -> (Rig, BindingId) {
+    let mut rig = Rig::new();
+    rig.channels(&[(1, true, Some(100)), (2, true, Some(100))]);
+    rig.subscribe(7, Key::NewHeads);
+    let [(binding, _)] = rig.accept()[..] else { panic!("a channel is asked") };
+    (rig, binding)
+}
+
 fn chain(blocks: usize) -> Chain {
     Chain::new(100, &vec![0; blocks])
 }
@@ -384,10 +393,7 @@ fn an_open_without_an_answer_goes_to_the_next_channel() {
 #[test]
 fn a_channel_that_is_silent_from_the_start_hides_nothing() {
     let chain = chain(5);
-    let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
-    rig.channels(&[(1, true, Some(100)), (2, true, Some(100))]);
-    rig.subscribe(7, Key::NewHeads);
-    rig.accept();
+    let (mut rig, _) = silent();
     rig.answer(&chain, 100);
     assert_eq!(rig.heard(7), "", "what was there before is not told");
     rig.channels(&[(1, true, Some(102)), (2, true, Some(102))]);
@@ -399,10 +405,7 @@ fn a_channel_that_is_silent_from_the_start_hides_nothing() {
 #[test]
 fn what_came_while_nobody_said_where_the_chain_stood_is_told() {
     let chain = chain(5);
-    let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
-    rig.channels(&[(1, true, Some(100)), (2, true, Some(100))]);
-    rig.subscribe(7, Key::NewHeads);
-    rig.accept();
+    let (mut rig, _) = silent();
     rig.fail();
     rig.channels(&[(1, true, Some(102)), (2, true, Some(102))]);
     for _ in 0..2 {
@@ -415,10 +418,7 @@ fn what_came_while_nobody_said_where_the_chain_stood_is_told() {
 #[test]
 fn a_block_that_came_while_it_was_asked_where_the_chain_stands_is_told_once() {
     let chain = chain(5);
-    let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
-    rig.channels(&[(1, true, Some(100)), (2, true, Some(100))]);
-    rig.subscribe(7, Key::NewHeads);
-    let [(binding, _)] = rig.accept()[..] else { panic!() };
+    let (mut rig, binding) = silent();
     rig.answer(&chain, 101);
     for number in [101, 101, 102] {
         rig.arrive(binding, &chain.at(number).head());
@@ -429,10 +429,7 @@ fn a_block_that_came_while_it_was_asked_where_the_chain_stands_is_told_once() {
 #[test]
 fn another_block_than_the_one_asked_for_is_not_where_the_chain_stood() {
     let chain = chain(5);
-    let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
-    rig.channels(&[(1, true, Some(100)), (2, true, Some(100))]);
-    rig.subscribe(7, Key::NewHeads);
-    rig.accept();
+    let (mut rig, _) = silent();
     rig.fail();
     rig.channels(&[(1, true, Some(102)), (2, true, Some(102))]);
     rig.pass(500);
@@ -448,10 +445,7 @@ fn another_block_than_the_one_asked_for_is_not_where_the_chain_stood() {
 #[test]
 fn where_the_chain_stood_long_ago_ends_nobody() {
     let chain = chain(500);
-    let mut rig = Rig::with(Settings { block_time: Millis(1_000), ..Settings::default() });
-    rig.channels(&[(1, true, Some(100)), (2, true, Some(100))]);
-    rig.subscribe(7, Key::NewHeads);
-    let [(first, _)] = rig.accept()[..] else { panic!() };
+    let (mut rig, first) = silent();
     rig.fail();
     rig.event(Event::Lost { binding: first });
     rig.channels(&[(1, false, Some(500)), (2, false, Some(500))]);
