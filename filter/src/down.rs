@@ -46,6 +46,7 @@ use crate::{Flow, meta, record, reply};
 use self::batch::Batch;
 use self::broadcast::Broadcast;
 use self::client::Client;
+use self::say::FOR_PAGES;
 use self::screen::{Screened, Wanted, screen};
 use self::told::Ending;
 
@@ -79,6 +80,8 @@ pub struct Down<H> {
     worker: Rc<RefCell<Worker>>,
     state: State,
     body_size: usize,
+    /// Whether a web page will read the answer; unknown until the head came.
+    is_for_page: Option<bool>,
     /// When the head came, if anybody will be told.
     arrived: Option<Moment>,
     /// The ledger's side of the request, until it ends.
@@ -89,7 +92,16 @@ pub struct Down<H> {
 impl<H: Host> Down<H> {
     /// A context before its request.
     pub fn new(host: H, worker: Rc<RefCell<Worker>>) -> Self {
-        Self { host, worker, state: State::Passing, body_size: 0, arrived: None, started: None, ending: Ending::Open }
+        Self {
+            host,
+            worker,
+            state: State::Passing,
+            body_size: 0,
+            is_for_page: None,
+            arrived: None,
+            started: None,
+            ending: Ending::Open,
+        }
     }
 
     /// The request's head came.
@@ -97,7 +109,9 @@ impl<H: Host> Down<H> {
         let catalog = self.worker.borrow().catalog();
         let Some(catalog) = catalog else { return Flow::Continue };
         let client = Client::read(&self.host);
-        if !client.is_post() || !client.is_ours(&catalog) {
+        let is_call = client.is_call(&catalog);
+        self.is_for_page = Some(is_call && client.is_page);
+        if !is_call {
             return Flow::Continue;
         }
         if !client.is_probe(&catalog) {
@@ -304,6 +318,9 @@ impl<H: Host> Down<H> {
 
     /// A response is on its way to the client: a provider's, or one of Envoy's own.
     pub fn response_headers(&mut self) -> Flow {
+        if self.is_for_page() {
+            FOR_PAGES.iter().for_each(|(name, value)| self.host.set_response_header(name, Some(value)));
+        }
         let State::Routed(exchange) = &self.state else { return Flow::Continue };
         let exchange = Rc::clone(exchange);
         let fate = {
@@ -370,7 +387,7 @@ impl<H: Host> Down<H> {
         {
             let exchange = exchange.borrow();
             if exchange.ask.notification {
-                self.host.send_response(204, &[], b"");
+                self.say(204, &[], b"");
             } else if exchange.ask.target.include_meta != Meta::None {
                 let mut worker = self.worker.borrow_mut();
                 let now = self.host.now();
@@ -378,9 +395,9 @@ impl<H: Host> Down<H> {
                 let with_meta = meta::body(&exchange, worker.ledger(), now, body);
                 drop(worker);
                 let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-                self.host.send_response(200, &headers, with_meta.as_deref().unwrap_or(body));
+                self.say(200, &headers, with_meta.as_deref().unwrap_or(body));
             } else {
-                self.host.send_response(200, &[], body);
+                self.say(200, &[], body);
             }
         }
         self.close(exchange);

@@ -3,6 +3,7 @@
 mod counts;
 mod last_resorts;
 mod log;
+mod pages;
 mod probes;
 mod writes;
 

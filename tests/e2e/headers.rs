@@ -111,7 +111,8 @@ async fn a_provider_that_sends_our_own_mark_is_asked_once_and_the_call_is_answer
 #[tokio::test]
 async fn a_page_of_any_origin_may_ask_and_read() {
     let provider = FaultProxy::without_node().await.unwrap();
-    provider.set([Fault::result(json!("0x1")).header("access-control-expose-headers", "canary")]);
+    let canary = |name| Fault::result(json!("0x1")).header(name, "canary");
+    provider.set([canary("access-control-expose-headers"), canary("access-control-allow-origin")]);
     let chain = ChainConfig::new("ethereum", 1).provider("main", &provider.url("/"));
     let mesh = Mesh::start(&Config::new().chain(chain)).await.unwrap();
     let (client, url) = (mesh.client(), mesh.url("/rpc/ethereum?include_meta=headers"));
@@ -133,6 +134,10 @@ async fn a_page_of_any_origin_may_ask_and_read() {
         assert_eq!(header("access-control-allow-origin").as_deref(), Some("*"), "{what}");
         let exposed = header("access-control-expose-headers");
         assert_eq!(exposed.as_deref(), Some("x-lasso-request-id,x-lasso-meta"), "{what}");
+        let answered = client.send(Method::POST, &url, &[], body).await.unwrap();
+        let for_pages =
+            ["access-control-allow-origin", "access-control-expose-headers"].map(|name| answered.header(name));
+        assert_eq!(for_pages, [None, None], "{what} to who is no browser");
     }
 }
 

@@ -15,6 +15,12 @@ pub const MODULE_PLAN: &str = "keep-alive";
 /// Of a request that a module serves: `1` chooses the route that sends once. As [`MODULE_PLAN`].
 pub const MODULE_ONCE: &str = "proxy-connection";
 
+/// Any web page may read the answer.
+pub const ANY_ORIGIN: (&str, &str) = ("access-control-allow-origin", "*");
+
+/// Headers of an answer that a web page may read.
+pub const EXPOSED: (&str, &str) = ("access-control-expose-headers", "x-lasso-request-id,x-lasso-meta");
+
 /// What a provider may send and a client must not see: what names it, and what a browser would take for ours. Each name costs every
 /// request a look, so what is only useless (caching, framing) stays, and so does what the route writes anew.
 pub const FROM_PROVIDERS: &[&str] = &[
@@ -33,4 +39,6 @@ pub const FROM_PROVIDERS: &[&str] = &[
     "x-served-by",
     "x-amzn-requestid",
     "access-control-allow-credentials",
+    ANY_ORIGIN.0,
+    EXPOSED.0,
 ];

@@ -21,12 +21,15 @@ pub struct Client {
     pub content_length: u64,
     /// Whether the body already says that it is JSON.
     pub is_json: bool,
+    /// Whether a web page asks: browsers say of which origin.
+    pub is_page: bool,
     /// Headers to take off before a provider sees them.
     pub strip: Vec<String>,
     secure: bool,
     lasso: Vec<(String, String)>,
 }
 
+const ORIGIN: &str = "origin";
 /// Headers that identify the client or speak to the gateway. Those that Envoy adds to every request are removed by the route, which costs nothing here.
 const PRIVATE: [&str; 14] = [
     "authorization",
@@ -37,7 +40,7 @@ const PRIVATE: [&str; 14] = [
     "x-real-ip",
     "true-client-ip",
     "cf-connecting-ip",
-    "origin",
+    ORIGIN,
     "referer",
     "x-client-ip",
     "x-request-id",
@@ -75,20 +78,22 @@ impl Client {
                 self.strip.push(name.to_owned());
                 self.lasso.push((name.to_owned(), value.to_owned()));
             }
-            _ if is_private(name) => self.strip.push(name.to_owned()),
+            _ if is_private(name) => {
+                self.is_page |= name == ORIGIN;
+                self.strip.push(name.to_owned());
+            }
             _ => {}
         }
     }
 
-    /// Whether it can be a call.
+    /// Whether it can be a call; anything else on the listener is left alone.
     #[must_use]
-    pub const fn is_post(&self) -> bool {
-        self.is_post
+    pub fn is_call(&self, catalog: &Catalog) -> bool {
+        self.is_post && self.is_ours(catalog)
     }
 
-    /// Whether the path is under our routes; anything else on the listener is left alone.
-    #[must_use]
-    pub fn is_ours(&self, catalog: &Catalog) -> bool {
+    /// Whether the path is under our routes.
+    fn is_ours(&self, catalog: &Catalog) -> bool {
         let path = self.path_without_query();
         let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         under("/rpc") || (path == "/" && catalog.has_hosts())
@@ -154,6 +159,12 @@ mod tests {
             ["authorization", "cookie", "x-forwarded-for", "x-lasso-provider", "x-envoy-max-retries", "origin"];
         assert_eq!(client.strip, expected);
         assert_eq!(client.lasso_header("x-lasso-provider"), Some("a"));
+    }
+
+    #[test]
+    fn a_page_says_where_it_is_from() {
+        assert!(client(&[("origin", "null")]).is_page);
+        assert!(!client(&[("referer", "https://dapp.example"), ("sec-fetch-mode", "cors")]).is_page);
     }
 
     #[test]

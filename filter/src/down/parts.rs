@@ -159,7 +159,7 @@ impl<H: Host> Down<H> {
         };
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let status = if body.is_some() { 200 } else { 204 };
-        self.host.send_response(status, &headers, body.as_deref().unwrap_or_default());
+        self.say(status, &headers, body.as_deref().unwrap_or_default());
         batch.end(Some(status));
         (self.state, self.ending) = (State::Answered, Ending::Batch(batch));
         Flow::Pause

@@ -2,6 +2,7 @@
 
 use lasso_jsonrpc::error::RpcError;
 use lasso_routing::Catalog;
+use lasso_routing::header::{ANY_ORIGIN, EXPOSED};
 use lasso_routing::target::TargetError;
 
 use super::client::Client;
@@ -9,6 +10,9 @@ use super::{Down, State};
 use crate::host::Host;
 use crate::stats::Counter;
 use crate::{Flow, reply};
+
+/// What every answer to a web page says: any page may read any answer. Only those, since each header that a route puts on answers costs every call a per cent.
+pub(super) const FOR_PAGES: [(&str, &str); 2] = [ANY_ORIGIN, EXPOSED];
 
 impl<H: Host> Down<H> {
     pub(super) fn refuse_size(&mut self, catalog: &Catalog, client: &Client) -> Flow {
@@ -41,7 +45,7 @@ impl<H: Host> Down<H> {
 
     pub(super) fn answer(&mut self, notification: bool, body: &[u8]) -> Flow {
         if notification {
-            self.host.send_response(204, &[], b"");
+            self.say(204, &[], b"");
             self.state = State::Answered;
         } else {
             self.respond(200, body);
@@ -51,7 +55,27 @@ impl<H: Host> Down<H> {
 
     /// The content type is the route's to set, as for what providers send: Envoy would append ours to it.
     pub(super) fn respond(&mut self, status: u32, body: &[u8]) {
-        self.host.send_response(status, &[], body);
+        self.say(status, &[], body);
         self.state = State::Answered;
+    }
+
+    /// Answers the client.
+    pub(super) fn say(&self, status: u32, headers: &[(&str, &str)], body: &[u8]) {
+        if self.is_for_page() {
+            self.host.send_response(status, &[headers, &FOR_PAGES].concat(), body);
+        } else {
+            self.host.send_response(status, headers, body);
+        }
+    }
+
+    /// Whether a web page will read the answer. Where a filter before this one answers, nobody has looked at the head yet.
+    pub(super) fn is_for_page(&self) -> bool {
+        self.is_for_page.unwrap_or_else(|| {
+            let catalog = self.worker.borrow().catalog();
+            catalog.is_some_and(|catalog| {
+                let client = Client::read(&self.host);
+                client.is_call(&catalog) && client.is_page
+            })
+        })
     }
 }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use lasso_routing::header::{FROM_PROVIDERS, MODULE_ONCE, MODULE_PLAN, RETRY};
+use lasso_routing::header::{ANY_ORIGIN, EXPOSED, FROM_PROVIDERS, MODULE_ONCE, MODULE_PLAN, RETRY};
 use lasso_routing::time::Millis;
 use serde_json::{Map, Value, json};
 
@@ -203,7 +203,7 @@ fn method(name: &str) -> Value {
 
 /// Any page may read it.
 fn any_origin() -> Value {
-    set("access-control-allow-origin", "*")
+    set(ANY_ORIGIN.0, ANY_ORIGIN.1)
 }
 
 fn set(name: &str, value: &str) -> Value {
@@ -226,12 +226,8 @@ fn call(name: &str, matches: &Value, retry_on: &str, told: &Told, times: &Times,
         "match": matches,
         "request_headers_to_remove": FROM_CLIENTS,
         "response_headers_to_remove": told.off_answers,
-        // Anybody's page may read any answer; the CORS filter, which only preflights need, would cost every call a place in the chain.
-        "response_headers_to_add": [
-            set("content-type", "application/json"),
-            any_origin(),
-            set("access-control-expose-headers", "x-lasso-request-id,x-lasso-meta"),
-        ],
+        // What web pages need besides, the filter sets: it knows who asks, and this costs every call.
+        "response_headers_to_add": [set("content-type", "application/json")],
         "route": {
             "timeout": times.whole,
             "idle_timeout": times.idle,
@@ -278,7 +274,7 @@ fn cors() -> Value {
         "allow_origin_string_match": [{"safe_regex": {"regex": ".*"}}],
         "allow_methods": "POST",
         "allow_headers": "*,authorization",
-        "expose_headers": "x-lasso-request-id,x-lasso-meta",
+        "expose_headers": EXPOSED.1,
         "max_age": "86400",
     })
 }
