@@ -1,10 +1,12 @@
 # The front door. No logic lives here: each target says what it needs and calls one tool.
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-panic module module-panic run test unit e2e e2e-module check bench bench-rank fuzz clean
+.PHONY: help setup build build-panic module module-panic run test unit e2e e2e-module check bench profile bench-rank fuzz clean
 
 CARGO  ?= cargo
 WASM   := --profile wasm --target wasm32-wasip1 -p lasso-filter
 MODULE := --profile module -p lasso-module
+# How the module's code is laid out (scripts/profile.sh); functions that have changed since are no concern.
+RECORDED := RUSTFLAGS="$(RUSTFLAGS) -Cprofile-use=$(CURDIR)/module/calls.profdata -Cllvm-args=-no-pgo-warn-mismatch"
 
 ifneq ($(filter-out wasm module,$(FILTER)),)
 $(error FILTER takes the kind of the filter, wasm (the default) or module, not "$(FILTER)"; a file goes to --filter of lasso)
@@ -24,7 +26,7 @@ build-panic: setup # the filter that panics when it is asked to, for one test
 	$(CARGO) build $(WASM) --features inject-panic --target-dir target/panic
 
 module: setup ## the filter as a native module, for Envoy 1.40 on Linux (FILTER=module for run, e2e and bench)
-	$(CARGO) build $(MODULE)
+	$(RECORDED) $(CARGO) build $(MODULE)
 
 module-panic: setup # the same that panics when it is asked to, for one test
 	$(CARGO) build $(MODULE) --features inject-panic --target-dir target/panic
@@ -57,6 +59,9 @@ check: setup ## format, lints, house rules, licences (the last where cargo-deny 
 bench: build module ## what Lasso costs over plain Envoy, as ratios (docs/performance.md); QUICK=1: rougher, ONLY=part, FILTER=module or wasm, ENFORCE=1: fail when over budget
 	$(CARGO) build --release -p lasso
 	$(CARGO) run --release -p lasso-tests --bin lasso-bench -- $(if $(ONLY),--only $(ONLY)) $(if $(FILTER),--filter $(FILTER)) $(if $(QUICK),--quick) $(if $(ENFORCE),--enforce)
+
+profile: build ## record which ways calls take through the native module, so that its code is laid out by them (module/calls.profdata)
+	@scripts/profile.sh
 
 bench-rank: setup ## what ranking ten channels costs, natively and in V8
 	$(CARGO) bench -q -p lasso-routing --bench rank

@@ -105,6 +105,13 @@ impl Site {
     }
 }
 
+impl Drop for Site {
+    /// Envoy ends as it wants to: one that records where its time goes writes that at its end.
+    fn drop(&mut self) {
+        self.envoy.stop();
+    }
+}
+
 /// YAML without the blocks under this key.
 fn without(yaml: &str, key: &str) -> String {
     let indent = |line: &str| line.len() - line.trim_start().len();
