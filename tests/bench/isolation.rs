@@ -22,8 +22,9 @@ use crate::{
 const ALIVE: &str = "/rpc/alive";
 const DEAD: &str = "/rpc/dead";
 const DEAD_CONNECTIONS: u64 = 64;
-/// Once every breaker is open the dead chain fails at once. Clients that ask again at that very moment would measure how fast we refuse.
-const DEAD_PAUSE: Duration = Duration::from_millis(50);
+/// Once every breaker is open the dead chain fails at once. Clients that ask again at that very moment would measure how fast we refuse; those in use
+/// wait (viem 150 ms, then 300, then 600).
+const DEAD_PAUSE: Duration = Duration::from_millis(500);
 const ALIVE_CONNECTIONS: u64 = 16;
 const ALIVE_RATE: f64 = 2_000.0;
 

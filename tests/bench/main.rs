@@ -85,7 +85,7 @@ struct Effort {
     failovers: u32,
     /// Fresh Envoys for the dead chain.
     isolations: u32,
-    /// Of the living chain, alone and again beside the dead one.
+    /// Of the living chain, alone and again beside the dead one: long enough for calls that hang until their deadline, and for a chain whose breakers are open.
     isolation: Duration,
     /// Parts of a window whose latencies are taken each by itself.
     slices: usize,
@@ -104,7 +104,7 @@ const FULL: Effort = Effort {
     alone: Duration::from_millis(1_000),
     failovers: 1_000,
     isolations: 5,
-    isolation: Duration::from_millis(3_000),
+    isolation: Duration::from_millis(10_000),
     slices: 16,
     batches: 50,
     sockets: 5_000,
