@@ -48,6 +48,9 @@ struct Args {
 const OTHER_PORTS: &str =
     "take other ports: `make run PORTS_FROM=22000`, or another number up to 65000, moves those of the demo there";
 
+/// Exit code of who was told twice to end, as of a shell's command that a signal ended.
+const INTERRUPTED: i32 = 130;
+
 /// The ports of everything the demo starts.
 #[derive(Debug, Clone, Copy)]
 struct Ports {
@@ -132,7 +135,15 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     });
     tokio::select! {
         ended = &mut up => ended?,
-        () = stop => page::line("\nstopping: WebSocket clients are told first, which takes 12 seconds at most")?,
+        () = stop => {
+            page::line("\nstopping: WebSocket clients are told first, which takes 12 seconds at most; ctrl-c again: now")?;
+            let again = stopped()?;
+            tokio::spawn(async move {
+                again.await;
+                // Nothing is dropped: what was started ends when it sees that nobody holds its pipe any more.
+                std::process::exit(INTERRUPTED)
+            });
+        }
     }
     drop(up);
     page::line("\nstopped: Envoy, the control plane and everything else this program started")
