@@ -17,7 +17,7 @@ rm -rf "$work/builds" "$work/runs"
 # Build scripts and macros are built so, too, and write theirs when they run: out of the way.
 RUSTFLAGS="${RUSTFLAGS:-} -Cprofile-generate" LLVM_PROFILE_FILE=$work/builds/%p.profraw \
     cargo build --profile module -p lasso-module --target-dir "$work"
-cargo build --release -p lasso-tests --bin lasso-bench
+cargo build --release -p lasso -p lasso-tests --bin lasso --bin lasso-bench
 # Each Envoy writes its file when it ends. What this run measures is the recording: its figures mean nothing.
 LASSO_MODULE=$work/module/liblasso_module.so LLVM_PROFILE_FILE=$work/runs/%p.profraw \
     target/release/lasso-bench --only pair --filter module --quick --out "$work/bench.json" >/dev/null

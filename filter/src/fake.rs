@@ -38,6 +38,7 @@ pub(crate) struct Tape {
     pub(crate) properties: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(crate) sent: RefCell<Vec<Sent>>,
     pub(crate) dispatched: RefCell<Vec<Dispatched>>,
+    pub(crate) routes_speak_to_pages: Cell<bool>,
     /// Clusters that Envoy lacks.
     pub(crate) missing: RefCell<Vec<String>>,
 }
@@ -135,6 +136,10 @@ impl Host for FakeEnvoy {
 
     fn set_property(&self, name: &str, value: &[u8]) {
         self.0.properties.borrow_mut().insert(name.into(), value.to_vec());
+    }
+
+    fn speaks_to_pages(&self) -> bool {
+        !self.0.routes_speak_to_pages.get()
     }
 
     fn send_response(&self, status: u32, headers: &[(&str, &str)], body: &[u8]) {

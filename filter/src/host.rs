@@ -60,6 +60,8 @@ pub trait Host {
     fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
     /// Writes filter state.
     fn set_property(&self, name: &str, value: &[u8]);
+    /// Whether web pages are told by the filter that they may read answers, and not by every route.
+    fn speaks_to_pages(&self) -> bool;
     /// Answers the client from here.
     fn send_response(&self, status: u32, headers: &[(&str, &str)], body: &[u8]);
     /// Starts a sub-request; `None` when Envoy refuses it (unknown cluster).

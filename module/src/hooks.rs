@@ -19,6 +19,7 @@ use std::sync::Arc;
 use lasso_filter::Flow;
 use lasso_filter::down::Down;
 use lasso_filter::up::Up;
+use lasso_routing::header::ANY_ORIGIN;
 
 use crate::abi::{Body, ConfigPtr, EnvoyBuffer, EnvoyHeader, FilterPtr, LogLevel, data, headers};
 use crate::control::{self, Place, Plugin};
@@ -72,8 +73,12 @@ enum Ran {
     Not,
 }
 
-/// What is answered when a callback that must not let a request go on ends badly.
-const BROKEN: &[u8] = br#"{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"internal error"}}"#;
+/// What is answered when a callback that must not let a request go on ends badly: to anybody, since who asks is not known any more.
+fn broken() -> Answer {
+    const BODY: &[u8] = br#"{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"internal error"}}"#;
+    let (name, value) = ANY_ORIGIN;
+    Answer { status: 503, headers: vec![(name.to_owned(), value.to_owned())], body: BODY.to_vec() }
+}
 
 /// Runs one callback of a request's side, on which nothing goes on without the filter.
 fn run_request(pointer: OwnPtr, act: impl FnOnce(&mut Role, &Stage) -> Flow) -> Ran {
@@ -97,7 +102,7 @@ fn run(pointer: OwnPtr, is_request: bool, act: impl FnOnce(&mut Role, &Stage) ->
         *role = Role::Dead;
         desk.renew();
         if is_request {
-            *stage.answer.borrow_mut() = Some(Answer { status: 503, headers: Vec::new(), body: BROKEN.to_vec() });
+            *stage.answer.borrow_mut() = Some(broken());
         }
     }
     hurry(&desk, filter.worker);

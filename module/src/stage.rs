@@ -232,6 +232,10 @@ impl Host for Envoy {
         }
     }
 
+    fn speaks_to_pages(&self) -> bool {
+        true
+    }
+
     fn send_response(&self, status: u32, headers: &[(&str, &str)], body: &[u8]) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         *self.0.answer.borrow_mut() = Some(Answer { status, headers, body: body.to_vec() });

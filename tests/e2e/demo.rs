@@ -61,6 +61,25 @@ async fn the_demo_serves_two_chains_until_ctrl_c() {
 }
 
 #[tokio::test]
+async fn who_asks_the_demo_twice_to_end_does_not_wait_for_its_clients() {
+    let scratch = Scratch::new().unwrap();
+    let ports = free_ports(PORTS);
+    let demo = demo(&scratch, &["--workers", "1", "--ports-from", &ports.to_string()]);
+    printed(&demo, "Ctrl-c stops everything").await;
+    // They would be let go one after another, over some seconds.
+    let mut sockets = Vec::new();
+    for _ in 0..8 {
+        sockets.push(Socket::open(&format!("ws://127.0.0.1:{ports}/ws/rpc/ethereum")).await.unwrap());
+    }
+    demo.signal("INT").unwrap();
+    printed(&demo, "ctrl-c again").await;
+    assert_eq!(interrupt(&demo).await, Some(130), "{}", demo.log());
+    let health = format!("http://127.0.0.1:{ports}/healthz");
+    let gone = || async { Client::new().read(&health).await.is_err().then_some(()) };
+    wait::until("everything to end with the demo", Duration::from_secs(10), gone).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_taken_port_of_the_demo_is_named_with_what_gives_others_and_the_access_log_starts_anew() {
     let scratch = Scratch::new().unwrap();
     let ports = free_ports(PORTS);

@@ -1,8 +1,8 @@
 //! What crosses Lasso and what does not: client headers stay here, providers' headers too, paths and bodies are the provider's own.
 
 use hyper::Method;
-use lasso_routing::header::RETRY;
-use lasso_tests::{ChainConfig, Config, Fault, FaultProxy, Mesh, Recorded};
+use lasso_routing::header::{ANY_ORIGIN, EXPOSED, RETRY};
+use lasso_tests::{ChainConfig, Config, Fault, FaultProxy, FilterKind, Mesh, Recorded};
 use serde_json::json;
 
 /// Headers of a client that no provider may see.
@@ -112,10 +112,9 @@ async fn a_provider_that_sends_our_own_mark_is_asked_once_and_the_call_is_answer
 async fn a_page_of_any_origin_may_ask_and_read() {
     let provider = FaultProxy::without_node().await.unwrap();
     let canary = |name| Fault::result(json!("0x1")).header(name, "canary");
-    provider.set([canary("access-control-expose-headers"), canary("access-control-allow-origin")]);
     let chain = ChainConfig::new("ethereum", 1).provider("main", &provider.url("/"));
     let mesh = Mesh::start(&Config::new().chain(chain)).await.unwrap();
-    let (client, url) = (mesh.client(), mesh.url("/rpc/ethereum?include_meta=headers"));
+    let (client, url) = (mesh.client(), mesh.url("/rpc/ethereum"));
     let origin = ("origin", "https://dapp.example");
     let preflight = [
         origin,
@@ -128,16 +127,28 @@ async fn a_page_of_any_origin_may_ask_and_read() {
     assert_eq!(allowed.header("access-control-allow-methods"), Some("POST"));
     assert_eq!(allowed.header("access-control-allow-headers"), Some("*,authorization"));
     assert_eq!(provider.counts().requests, 0, "no provider is asked");
-    for (what, body) in [("an answer", CALL), ("an error", "{")] {
-        let answered = client.send(Method::POST, &url, &[origin], body).await.unwrap();
-        let header = |name: &str| answered.header(name).map(str::to_owned);
-        assert_eq!(header("access-control-allow-origin").as_deref(), Some("*"), "{what}");
-        let exposed = header("access-control-expose-headers");
-        assert_eq!(exposed.as_deref(), Some("x-lasso-request-id,x-lasso-meta"), "{what}");
-        let answered = client.send(Method::POST, &url, &[], body).await.unwrap();
-        let for_pages =
-            ["access-control-allow-origin", "access-control-expose-headers"].map(|name| answered.header(name));
-        assert_eq!(for_pages, [None, None], "{what} to who is no browser");
+    let batch = format!("[{CALL},{CALL}]");
+    let notification = r#"{"jsonrpc":"2.0","method":"eth_call","params":[]}"#;
+    let refused = || Fault::rpc(-32603, "Internal error").header(EXPOSED.0, "canary");
+    for (what, says, query, body) in [
+        ("an answer", canary(ANY_ORIGIN.0), "", CALL),
+        ("an answer with meta", canary(EXPOSED.0), "?include_meta=headers", CALL),
+        ("a batch", canary(ANY_ORIGIN.0), "", &batch),
+        ("no answer", canary(ANY_ORIGIN.0), "", notification),
+        ("an error of the filter", canary(ANY_ORIGIN.0), "", "{"),
+        ("the only provider's error", refused(), "", CALL),
+    ] {
+        provider.set([says]);
+        let url = mesh.url(&format!("/rpc/ethereum{query}"));
+        let answered = client.send(Method::POST, &url, &[origin], body.to_owned()).await.unwrap();
+        for (name, value) in [ANY_ORIGIN, EXPOSED] {
+            let values: Vec<_> = answered.headers.get_all(name).iter().collect();
+            assert_eq!(values, [value], "{what}: {name}");
+        }
+        let all = format!("{:?}", client.send(Method::POST, &url, &[], body.to_owned()).await.unwrap().headers);
+        assert!(!all.contains("canary"), "{what}: {all}");
+        let told = all.contains(ANY_ORIGIN.0);
+        assert_eq!(told, FilterKind::under_test().unwrap() == FilterKind::Wasm, "{what} to who is no page: {all}");
     }
 }
 

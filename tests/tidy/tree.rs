@@ -33,7 +33,8 @@ impl Tree {
             .split('\0')
             .filter(|path| !path.is_empty())
             .filter_map(|path| Some((path.to_owned(), std::fs::read(root.join(path)).ok()?)))
-            .map(|(path, bytes)| (path, String::from_utf8_lossy(&bytes).into_owned()))
+            // What is no text has no words.
+            .filter_map(|(path, bytes)| Some((path, String::from_utf8(bytes).ok()?)))
             .filter(|(_, text)| !text.starts_with(GENERATED))
             .collect();
         Self { files }

@@ -1,6 +1,6 @@
 //! The client's request head.
 //!
-//! Duty: keep what routing needs, and name the headers that no provider may see.
+//! Duty: keep what routing needs, name the headers that no provider may see, and know whether a web page asks.
 //! Invariant: read with one host call; header values that are not UTF-8 are treated as absent, never as an error.
 //! Leaves to others: what the path means (`lasso_routing::target`).
 

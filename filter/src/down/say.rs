@@ -1,4 +1,4 @@
-//! What DOWN says itself: refusals and local answers.
+//! What DOWN says itself: refusals and local answers, and to web pages that they may read answers.
 
 use lasso_jsonrpc::error::RpcError;
 use lasso_routing::Catalog;
@@ -11,7 +11,8 @@ use crate::host::Host;
 use crate::stats::Counter;
 use crate::{Flow, reply};
 
-/// What every answer to a web page says: any page may read any answer. Only those, since each header that a route puts on answers costs every call a per cent.
+/// What every answer to a web page says: any page may read any answer. Where the filter says it, only pages pay for it: two headers that a route puts on every
+/// answer are up to two per cent of what a call costs.
 pub(super) const FOR_PAGES: [(&str, &str); 2] = [ANY_ORIGIN, EXPOSED];
 
 impl<H: Host> Down<H> {
@@ -70,12 +71,13 @@ impl<H: Host> Down<H> {
 
     /// Whether a web page will read the answer. Where a filter before this one answers, nobody has looked at the head yet.
     pub(super) fn is_for_page(&self) -> bool {
-        self.is_for_page.unwrap_or_else(|| {
+        let from_page = || {
             let catalog = self.worker.borrow().catalog();
             catalog.is_some_and(|catalog| {
                 let client = Client::read(&self.host);
                 client.is_call(&catalog) && client.is_page
             })
-        })
+        };
+        self.host.speaks_to_pages() && self.is_for_page.unwrap_or_else(from_page)
     }
 }

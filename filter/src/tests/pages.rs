@@ -50,6 +50,16 @@ fn a_page_may_read_what_the_filter_answers() {
 }
 
 #[test]
+fn where_the_routes_tell_pages_the_filter_does_not() {
+    let mut request = from_page("/rpc/ethereum", CALL);
+    request.envoy.0.routes_speak_to_pages.set(true);
+    request.send();
+    request.attempt("200", OK);
+    assert_eq!(request.down.response_headers(), Flow::Continue);
+    check(&request, false);
+}
+
+#[test]
 fn a_page_may_read_what_another_filter_answers_to_a_call() {
     for (mut request, for_page) in [
         (from_page("/rpc/ethereum", CALL), true),

@@ -68,6 +68,9 @@ struct Told {
     once: Value,
     /// Request headers that say so, and that no provider may see.
     in_headers: &'static [&'static str],
+    /// What the route puts on answers. What web pages need besides the content type, the filter says where it can: it knows who asks, and a header here costs every
+    /// call. The CORS filter, which only preflights need, would cost it a place in the chain.
+    on_answers: &'static [(&'static str, &'static str)],
     /// What the route takes off answers: nothing where the filter does, which can afford to look at what is there.
     off_answers: &'static [&'static str],
 }
@@ -86,6 +89,7 @@ impl Told {
                     "filter_state": [{"key": "wasm.lasso_once", "string_match": {"exact": "1"}}],
                 }),
                 in_headers: &[],
+                on_answers: &[JSON, ANY_ORIGIN, EXPOSED],
                 off_answers: FROM_PROVIDERS,
             },
             FilterKind::Module => Self {
@@ -99,6 +103,7 @@ impl Told {
                     "headers": [{"name": MODULE_ONCE, "string_match": {"exact": "1"}}],
                 }),
                 in_headers: &[MODULE_ONCE],
+                on_answers: &[JSON],
                 off_answers: &[],
             },
         }
@@ -164,7 +169,7 @@ fn health() -> Value {
         "name": "health",
         "match": {"path": "/healthz", "headers": [method("GET")]},
         "direct_response": {"status": 200, "body": {"inline_string": "ok\n"}},
-        "response_headers_to_add": [set("content-type", "text/plain"), any_origin()],
+        "response_headers_to_add": [set(&TEXT), set(&ANY_ORIGIN)],
     })
 }
 
@@ -193,7 +198,7 @@ fn not_post() -> Value {
         "name": "not-post",
         "match": {"prefix": "/", "headers": [not_post]},
         "direct_response": {"status": 405, "body": {"inline_string": "JSON-RPC needs POST\n"}},
-        "response_headers_to_add": [set("allow", "POST"), set("content-type", "text/plain"), any_origin()],
+        "response_headers_to_add": [set(&("allow", "POST")), set(&TEXT), set(&ANY_ORIGIN)],
     })
 }
 
@@ -201,12 +206,10 @@ fn method(name: &str) -> Value {
     json!({"name": ":method", "string_match": {"exact": name}})
 }
 
-/// Any page may read it.
-fn any_origin() -> Value {
-    set(ANY_ORIGIN.0, ANY_ORIGIN.1)
-}
+const JSON: (&str, &str) = ("content-type", "application/json");
+const TEXT: (&str, &str) = ("content-type", "text/plain");
 
-fn set(name: &str, value: &str) -> Value {
+fn set((name, value): &(&str, &str)) -> Value {
     json!({"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"})
 }
 
@@ -216,7 +219,7 @@ fn not_found() -> Value {
         "name": "not-found",
         "match": {"prefix": "/"},
         "direct_response": {"status": 404, "body": {"inline_string": BODY}},
-        "response_headers_to_add": [set("content-type", "application/json"), any_origin()],
+        "response_headers_to_add": [set(&JSON), set(&ANY_ORIGIN)],
     })
 }
 
@@ -226,8 +229,7 @@ fn call(name: &str, matches: &Value, retry_on: &str, told: &Told, times: &Times,
         "match": matches,
         "request_headers_to_remove": FROM_CLIENTS,
         "response_headers_to_remove": told.off_answers,
-        // What web pages need besides, the filter sets: it knows who asks, and this costs every call.
-        "response_headers_to_add": [set("content-type", "application/json")],
+        "response_headers_to_add": told.on_answers.iter().map(set).collect::<Vec<_>>(),
         "route": {
             "timeout": times.whole,
             "idle_timeout": times.idle,
