@@ -34,7 +34,7 @@ impl Tree {
             .filter(|path| !path.is_empty())
             .filter_map(|path| Some((path.to_owned(), std::fs::read(root.join(path)).ok()?)))
             // What is no text has no words.
-            .filter_map(|(path, bytes)| Some((path, String::from_utf8(bytes).ok()?)))
+            .map(|(path, bytes)| (path, String::from_utf8(bytes).unwrap_or_default()))
             .filter(|(_, text)| !text.starts_with(GENERATED))
             .collect();
         Self { files }
