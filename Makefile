@@ -5,7 +5,7 @@
 CARGO  ?= cargo
 WASM   := --profile wasm --target wasm32-wasip1 -p lasso-filter
 MODULE := --profile module -p lasso-module
-# How the module's code is laid out (scripts/profile.sh); functions that have changed since are no concern.
+# How the module's code is laid out (scripts/profile.sh); functions that have changed since are built without it.
 RECORDED := RUSTFLAGS="$(RUSTFLAGS) -Cprofile-use=$(CURDIR)/module/calls.profdata -Cllvm-args=-no-pgo-warn-mismatch"
 
 ifneq ($(filter-out wasm module,$(FILTER)),)
